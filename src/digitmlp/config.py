@@ -1,0 +1,187 @@
+"""Settings and presets: the only home of defaults."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from digitmlp.errors import ConfigError
+
+Norm = Literal["none", "last", "every"]
+Schedule = Literal["constant", "one-cycle"]
+Precision = Literal["auto", "float32"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+def setting(default: Any, help: str) -> Any:
+    """Return a dataclass field that keeps its help text beside its default."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelConfig:
+    """What rebuilds the network, and nothing else."""
+
+    inputs: int = setting(784, "numbers in an image")
+    classes: int = setting(10, "classes told apart")
+    hidden: tuple[int, ...] = setting((512, 256), "widths of the hidden layers")
+    norm: Norm = setting("every", "hidden layers followed by BatchNorm")
+    negative_slope: float = setting(0.0, "LeakyReLU's slope below zero; 0 is ReLU")
+    members: int = setting(1, "networks in the committee; their probabilities are averaged")
+    scale: float = setting(1 / 255, "factor from input to features: 1/255 for pixels")
+
+    def __post_init__(self) -> None:
+        _at_least(1, inputs=self.inputs, members=self.members)
+        _at_least(2, classes=self.classes)
+        for width in self.hidden:
+            _at_least(1, hidden=width)
+        _one_of(Norm, norm=self.norm)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AugmentConfig:
+    """How training images are deformed; each number is the largest, drawn anew for every image."""
+
+    rotation: float = setting(0.0, "degrees, either way")
+    scale: float = setting(0.0, "share by which width and height grow or shrink, independently")
+    shear: float = setting(0.0, "horizontal shear, as a share of the height")
+    shift: float = setting(0.0, "pixels, in both directions")
+    elastic: float = setting(0.0, "standard deviation of the elastic displacement, pixels")
+    elastic_grid: int = setting(7, "points a side of the coarse grid of random displacements")
+
+    def __post_init__(self) -> None:
+        for name in ("rotation", "scale", "shear", "shift", "elastic"):
+            _at_least(0, **{name: getattr(self, name)})
+        _at_least(2, elastic_grid=self.elastic_grid)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainConfig:
+    """How the network is trained; the same values on the same machine give the same weights."""
+
+    epochs: int = setting(20, "passes over the training images")
+    min_steps: int = setting(0, "on small data, as many more epochs as reach this many steps")
+    batch_size: int = setting(64, "images a step")
+    learning_rate: float = setting(1e-3, "Adam's step size; the highest, with one-cycle")
+    schedule: Schedule = setting("constant", "learning rate over the steps")
+    warmup: float = setting(0.2, "one-cycle: share of the steps in which the rate rises")
+    beta1: float = setting(0.9, "Adam's decay of the mean gradient")
+    beta2: float = setting(0.999, "Adam's decay of the mean squared gradient")
+    weight_decay: float = setting(0.0, "decoupled (AdamW), on weight matrices only")
+    label_smoothing: float = setting(0.0, "probability spread evenly over all classes")
+    augment: AugmentConfig | None = setting(None, "deformation of the training images")
+    precision: Precision = setting("auto", "auto: bfloat16 products where the device has them")
+    validation: float = setting(0.2, "share of the labelled rows kept for validation")
+    seed: int = setting(302, "of the split, the weights, the order of the rows and the deformation")
+
+    def __post_init__(self) -> None:
+        _at_least(1, epochs=self.epochs, batch_size=self.batch_size)
+        _at_least(0, min_steps=self.min_steps, seed=self.seed, weight_decay=self.weight_decay)
+        if not self.learning_rate > 0 or self.learning_rate == float("inf"):
+            raise ConfigError(f"learning_rate must be above 0, got {self.learning_rate}")
+        if not 0 <= self.validation < 1:
+            raise ConfigError(f"validation must be at least 0 and below 1, got {self.validation}")
+        if not 0 <= self.label_smoothing < 1:
+            raise ConfigError(f"label_smoothing must be in [0, 1), got {self.label_smoothing}")
+        if self.seed >= 2**32:
+            raise ConfigError(f"seed must be below 2**32, got {self.seed}")
+        _one_of(Schedule, schedule=self.schedule)
+        _one_of(Precision, precision=self.precision)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preset:
+    """A named pair of settings, with the sentence that describes it."""
+
+    summary: str
+    model: ModelConfig
+    training: TrainConfig
+
+
+PRESETS = {
+    # Pratik Kumar, "Digit Recognition using MLP in PyTorch", 2021: his settings, one by one.
+    "tutorial": Preset(
+        summary="the tutorial of 2021 as it stands: 20 epochs of Adam at 1e-5",
+        model=ModelConfig(hidden=(512, 256), norm="last", negative_slope=0.01),
+        training=TrainConfig(epochs=20, batch_size=64, learning_rate=1e-5, precision="float32"),
+    ),
+    "fast": Preset(
+        summary="the best accuracy within seconds on two cores",
+        model=ModelConfig(hidden=(1024, 512)),
+        training=TrainConfig(
+            epochs=10,
+            min_steps=600,
+            batch_size=256,
+            learning_rate=4e-3,
+            schedule="one-cycle",
+            beta2=0.99,
+            weight_decay=0.02,
+            augment=AugmentConfig(rotation=8, scale=0.1, shear=0.1, shift=1.5, elastic=0.7),
+        ),
+    ),
+    "best": Preset(
+        summary="the highest accuracy within 45 minutes on two cores",
+        model=ModelConfig(hidden=(2048, 2048, 2048)),
+        training=TrainConfig(
+            epochs=120,
+            min_steps=600,
+            batch_size=512,
+            learning_rate=2e-3,
+            schedule="one-cycle",
+            beta2=0.99,
+            weight_decay=0.05,
+            augment=AugmentConfig(rotation=10, scale=0.12, shear=0.15, shift=2, elastic=0.9),
+        ),
+    ),
+}
+
+
+def preset(name: str) -> Preset:
+    """Return the preset; raises ConfigError naming the choices."""
+    if name not in PRESETS:
+        raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
+    return PRESETS[name]
+
+
+def override(config: Any, **values: Any) -> Any:
+    """Return the config with these values; None keeps what it has."""
+    given = {name: value for name, value in values.items() if value is not None}
+    return dataclasses.replace(config, **given)
+
+
+def parse_hidden(text: str) -> tuple[int, ...]:
+    """Return layer widths written as `512,256`; raises ConfigError."""
+    try:
+        return tuple(int(width) for width in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"hidden must be widths such as 512,256, got {text!r}") from error
+
+
+def to_json(model: ModelConfig, training: TrainConfig) -> str:
+    """Return both as one line of JSON, equal for equal settings."""
+    both = {"model": dataclasses.asdict(model), "training": dataclasses.asdict(training)}
+    return json.dumps(both, sort_keys=True, separators=(",", ":"))
+
+
+def from_json(text: str) -> tuple[ModelConfig, TrainConfig]:
+    """Return what `to_json` wrote; raises ConfigError on anything else."""
+    try:
+        both = json.loads(text)
+        model, training = both["model"], both["training"]
+        if training["augment"] is not None:
+            training["augment"] = AugmentConfig(**training["augment"])
+        return ModelConfig(**model | {"hidden": tuple(model["hidden"])}), TrainConfig(**training)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"settings cannot be read: {error}") from error
+
+
+def _at_least(least: int, **values: float) -> None:
+    for name, value in values.items():
+        if not value >= least:
+            raise ConfigError(f"{name} must be at least {least}, got {value}")
+
+
+def _one_of(choices: Any, **values: str) -> None:
+    for name, value in values.items():
+        if value not in get_args(choices):
+            raise ConfigError(f"{name} must be one of {', '.join(get_args(choices))}, got {value!r}")

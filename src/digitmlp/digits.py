@@ -1,0 +1,98 @@
+"""Digits: the images and labels that every source is read into."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitmlp.errors import DataError
+
+SIDE = 28
+PIXELS = SIDE * SIDE
+CLASSES = 10
+
+Images = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Digits:
+    """Images of digits, with labels where they are known.
+
+    images  uint8 (n, 28, 28), ink 255 on ground 0
+    labels  int64 (n,), 0-9; None where they are not known
+    names   file names of a folder of pictures; None where a row number is all there is
+    """
+
+    images: Images
+    labels: Labels | None = None
+    names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        assert self.images.dtype == np.uint8
+        assert self.images.shape[1:] == (SIDE, SIDE)
+        assert self.labels is None or self.labels.shape == (len(self),)
+        assert self.names is None or len(self.names) == len(self)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def select(self, rows: NDArray[np.intp]) -> "Digits":
+        """Return the digits of these rows, in this order."""
+        return Digits(
+            self.images[rows],
+            None if self.labels is None else self.labels[rows],
+            None if self.names is None else tuple(self.names[row] for row in rows),
+        )
+
+    def digest(self) -> str:
+        """Return a SHA-256 of images and labels: equal digits in equal order, equal digest."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.images))
+        if self.labels is not None:
+            digest.update(self.labels.astype(np.uint8))
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """What DATA offers; nothing is read before one of its functions is called.
+
+    train        reads the labelled part to train on; None where there is none
+    test         yields the test part in order, in batches of bounded size (`Digits` each), with
+                 labels where the source has them; None where there is no test part
+    ids          reads Kaggle's ImageIds in the order of the test part; None: count from 1
+    named        the digits have file names: predictions are `file,label` rows
+    """
+
+    name: str
+    train: Callable[[], Digits] | None = None
+    test: Callable[[], Iterator[Digits]] | None = None
+    ids: Callable[[], NDArray[np.int64]] | None = None
+    named: bool = False
+
+    def read_train(self) -> Digits:
+        """Return the labelled part; raises DataError where the source has none."""
+        if self.train is None:
+            raise DataError(f"{self.name}: no labels here; training and evaluation need them")
+        return self.train()
+
+    def read_test(self) -> Digits | None:
+        """Return the whole test part, or None where the source has none."""
+        if self.test is None:
+            return None
+        return concatenate(list(self.test()))
+
+
+def concatenate(batches: list[Digits]) -> Digits:
+    """Return the batches as one; they agree in having labels and names. No batch: no digits."""
+    if not batches:
+        return Digits(np.empty((0, SIDE, SIDE), np.uint8))
+    labels = [batch.labels for batch in batches if batch.labels is not None]
+    names = [batch.names for batch in batches if batch.names is not None]
+    return Digits(
+        np.concatenate([batch.images for batch in batches]),
+        np.concatenate(labels) if labels else None,
+        tuple(name for part in names for name in part) if names else None,
+    )

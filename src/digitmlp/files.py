@@ -1,0 +1,121 @@
+"""Writing files whole or not at all, sealing them with a checksum, and locking a folder."""
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from digitmlp.errors import ModelError, OutputError
+
+# A sealed file carries this text once, in its own metadata, with its SHA-256 in place of the zeros.
+UNSEALED = "digitmlp-sha256:" + "0" * 64
+_SEAL = re.compile(rb"digitmlp-sha256:([0-9a-f]{64})")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `path`; it takes that name when the block ends without error.
+
+    Synchronized to disk before the rename, so a crash leaves the old file or the new one.
+    Raises OutputError when anything cannot be written; the old file then stays as it was.
+    """
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _synchronize(path.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+        raise
+
+
+def write(path: Path, content: bytes | str) -> None:
+    """Write the file whole or not at all; text as UTF-8. Raises OutputError."""
+    with replacing(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+def seal(content: bytes) -> bytes:
+    """Return the content with its SHA-256 in place of the one UNSEALED that it holds.
+
+    The hash is taken over the content with the field still zero.
+    """
+    assert content.count(UNSEALED.encode()) == 1, "the metadata must hold UNSEALED once"
+    digest = hashlib.sha256(content).hexdigest()
+    return content.replace(UNSEALED.encode(), f"digitmlp-sha256:{digest}".encode())
+
+
+def read_sealed(path: Path) -> tuple[bytes, str]:
+    """Return a sealed file's content and its SHA-256 (64 hexadecimal digits).
+
+    Raises ModelError when the file is missing, was not sealed by digitmlp, or has changed since.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+    seals = _SEAL.findall(content)
+    if len(seals) != 1:
+        what = "is empty" if not content else "is cut or was not written by digitmlp"
+        raise ModelError(f"{path}: {what}; expected a model file with digitmlp's checksum")
+    zeroed = content.replace(seals[0], b"0" * 64)
+    if hashlib.sha256(zeroed).hexdigest().encode() != seals[0]:
+        raise ModelError(f"{path}: damaged: its content does not match its checksum; copy it again")
+    return content, seals[0].decode()
+
+
+class FolderLock:
+    """Holds a folder for one process; the system frees it when the process ends, however it ends.
+
+    Raises OutputError when another process holds it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file: IO[bytes] = path.open("ab")
+        try:
+            _lock(self._file)
+        except OSError as error:
+            self._file.close()
+            raise OutputError(
+                f"{path.parent.parent}: another training is writing here; "
+                "wait for it, or give another --out"
+            ) from error
+
+    def __enter__(self) -> "FolderLock":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+if os.name == "nt":
+    import msvcrt
+
+    def _lock(file: IO[bytes]) -> None:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+
+    def _synchronize(folder: Path) -> None:
+        """Windows keeps a rename without this."""
+else:
+    import fcntl
+
+    def _lock(file: IO[bytes]) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _synchronize(folder: Path) -> None:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
