@@ -1,0 +1,226 @@
+"""The training loop: steps inside epochs, every preset alike."""
+
+import contextlib
+import hashlib
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from digitmlp.augment import Augment
+from digitmlp.config import ModelConfig, TrainConfig
+from digitmlp.errors import ConfigError, DataError, DigitmlpError
+from digitmlp.history import Epoch
+from digitmlp.model import MLP
+from digitmlp.split import Batch
+
+EVALUATION_ROWS = 4096  # a batch without gradients: large enough for full speed, small in memory
+
+
+class Stopped(Exception):  # noqa: N818 - a request that was followed, not an error
+    """The caller asked `fit` to stop; the training stands between two steps."""
+
+
+@dataclass(slots=True)
+class Training:
+    """A training between two steps: all that it needs to go on as if it had never stopped."""
+
+    network: MLP
+    optimizer: torch.optim.Optimizer
+    best: dict[str, Tensor] = field(default_factory=dict)
+    best_epoch: int = 0
+    history: list[Epoch] = field(default_factory=list)
+    step: int = 0  # steps taken in the current epoch
+    seconds: float = 0.0  # spent on them
+    totals: Tensor = field(default_factory=lambda: torch.zeros(2))  # their loss, their hits
+
+
+def start(model: ModelConfig, config: TrainConfig, device: torch.device) -> Training:
+    """Return a training before its first step."""
+    network = MLP(model, generator(config.seed, "weights")).to(device)
+    matrices = [weight for weight in network.parameters() if weight.ndim == 3 and weight.shape[1] > 1]
+    vectors = [weight for weight in network.parameters() if weight.ndim < 3 or weight.shape[1] == 1]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": matrices, "weight_decay": config.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ],
+        lr=config.learning_rate,
+        betas=(config.beta1, config.beta2),
+        fused=True,
+    )
+    return Training(network, optimizer, totals=torch.zeros(2, device=device))
+
+
+def fit(
+    training: Training,
+    train: Batch,
+    validation: Batch | None,
+    config: TrainConfig,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Epoch]:
+    """Train to the last epoch, yielding the record of each.
+
+    The best epoch is the one of lowest validation loss, the last one without validation rows.
+    Raises Stopped between two steps once `stop()` is true, DataError when there are too few rows
+    for BatchNorm, DigitmlpError when the loss is no longer finite.
+    """
+    device = train.images.device
+    augment = Augment(config.augment, device) if config.augment else None
+    bounds = batch_bounds(len(train), config.batch_size)
+    total_epochs = epochs(config, len(train))
+    for number in range(len(training.history) + 1, total_epochs + 1):
+        order = torch.randperm(len(train), generator=generator(config.seed, "order", number))
+        order = order.to(device)
+        done = (number - 1) * len(bounds)
+        with full_speed(config, device):
+            for step in range(training.step, len(bounds)):
+                if stop():
+                    raise Stopped
+                began = time.perf_counter()
+                rows = order[slice(*bounds[step])]
+                images = train.images.index_select(0, rows)
+                if augment:
+                    random = generator(config.seed, "augment", done + step, device)
+                    images = augment(images, random)
+                rate = learning_rate(done + step, total_epochs * len(bounds), config)
+                batch = Batch(images, train.labels.index_select(0, rows))
+                training.totals += train_step(training, batch, rate, config.label_smoothing)
+                training.step = step + 1
+                training.seconds += time.perf_counter() - began
+            began = time.perf_counter()
+            loss, hits = (training.totals / len(train)).tolist()  # waits for the device
+            training.seconds += time.perf_counter() - began
+        if not math.isfinite(loss):
+            raise DigitmlpError(
+                f"training diverged: the loss of epoch {number} is {loss}; "
+                "take a lower --learning-rate"
+            )
+        judged = evaluate(training.network, validation) if validation else (None, None)
+        epoch = Epoch(number, training.seconds, rate, loss, hits, *judged)
+        known = [past.validation_loss for past in training.history]
+        if epoch.validation_loss is None or epoch.validation_loss < min(known, default=math.inf):
+            training.best = {
+                name: value.clone() for name, value in training.network.state_dict().items()
+            }
+            training.best_epoch = number
+        training.history.append(epoch)
+        training.step, training.seconds = 0, 0.0
+        training.totals.zero_()
+        yield epoch
+
+
+def train_step(training: Training, batch: Batch, rate: float, smoothing: float) -> Tensor:
+    """Take one step; return (2,): summed loss and hits of the batch, still on the device."""
+    for group in training.optimizer.param_groups:
+        group["lr"] = rate
+    training.network.train()
+    logits = training.network(batch.images)  # (members, B, classes)
+    members = len(logits)
+    labels = batch.labels.repeat(members)
+    loss = F.cross_entropy(logits.flatten(0, 1), labels, label_smoothing=smoothing)
+    training.optimizer.zero_grad(set_to_none=True)
+    (loss * members).backward()  # type: ignore[no-untyped-call]
+    training.optimizer.step()
+    with torch.no_grad():
+        hits = (logits.argmax(-1) == batch.labels).sum() / members
+        return torch.stack([loss.detach() * len(batch), hits])
+
+
+@torch.no_grad()
+def predict_logits(network: MLP, images: Tensor) -> Tensor:
+    """Return logits (members, n, classes) of images (n, inputs), in evaluation mode."""
+    network.eval()
+    return torch.cat([network(part) for part in images.split(EVALUATION_ROWS)], 1)
+
+
+def evaluate(network: MLP, batch: Batch) -> tuple[float, float]:
+    """Return the committee's mean cross-entropy (nats) and its accuracy (0 to 1)."""
+    logs = predict_logits(network, batch.images).log_softmax(-1)
+    logs = logs.logsumexp(0) - math.log(len(logs))  # of the mean probability
+    loss = F.nll_loss(logs, batch.labels)
+    hits = (logs.argmax(-1) == batch.labels).float().mean()
+    return loss.item(), hits.item()
+
+
+def epochs(config: TrainConfig, rows: int) -> int:
+    """Return the number of epochs over this many rows: as set, or enough for `min_steps`."""
+    return max(config.epochs, -(-config.min_steps // len(batch_bounds(rows, config.batch_size))))
+
+
+def batch_bounds(rows: int, size: int) -> list[tuple[int, int]]:
+    """Return (first, end) of each batch; a last batch of one row joins the one before it,
+    since BatchNorm needs two. Raises DataError for fewer than two rows.
+    """
+    if rows < 2:
+        raise DataError(f"{rows} row(s) to train on (1 sample is too few); give at least 2")
+    size = max(size, 2)
+    cuts = [*range(0, rows - 1, size), rows]
+    return list(itertools.pairwise(cuts))
+
+
+def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
+    """Return the rate of a step, counted from 0: constant, or one cycle.
+
+    One cycle rises linearly for the first `warmup` of all steps, then falls linearly to 0.
+    """
+    if config.schedule == "constant":
+        return config.learning_rate
+    done = (step + 0.5) / steps
+    return config.learning_rate * min(done / config.warmup, (1 - done) / (1 - config.warmup))
+
+
+def generator(
+    seed: int, purpose: str, number: int = 0, device: torch.device | str = "cpu"
+) -> torch.Generator:
+    """Return a random generator that depends on these alone; so nothing of it has to be saved."""
+    digest = hashlib.sha256(f"{seed} {purpose} {number}".encode()).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:6], "little"))
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of that name, the fastest there is for `auto`; raises ConfigError."""
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next((kind for kind, here in found.items() if here), "cpu")
+    if not found.get(name, name == "cpu"):
+        here = ", ".join(["cpu", *(kind for kind, is_here in found.items() if is_here)])
+        raise ConfigError(f"device {name} is not to be had here; found: {here}")
+    return torch.device(name)
+
+
+def precision(config: TrainConfig, device: torch.device) -> str:
+    """Return how matrix products are computed: `float32`, or `bfloat16` where that is native."""
+    if config.precision == "float32" or device.type == "mps":
+        return "float32"
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    capabilities = torch.cpu.get_capabilities()
+    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return "bfloat16" if native else "float32"
+
+
+@contextlib.contextmanager
+def full_speed(config: TrainConfig, device: torch.device) -> Iterator[None]:
+    """Compute matrix products in the chosen precision, and denormal numbers as 0."""
+    products = torch.backends.mkldnn.matmul
+    before, products.fp32_precision = products.fp32_precision, "ieee"
+    # Adam's averages of vanished gradients become denormal, which slows every step down.
+    torch.set_flush_denormal(True)
+    try:
+        if precision(config, device) == "float32":
+            yield
+        elif device.type == "cpu":
+            products.fp32_precision = "bf16"
+            yield
+        else:
+            with torch.autocast(device.type, torch.bfloat16):
+                yield
+    finally:
+        products.fp32_precision = before
+        torch.set_flush_denormal(False)
