@@ -1,9 +1,8 @@
 """Settings: the only home of defaults."""
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from digitmlp.errors import ConfigError
 
@@ -11,6 +10,8 @@ Norm = Literal["none", "last", "every"]
 Schedule = Literal["constant", "one-cycle"]
 Precision = Literal["auto", "float32"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+
+Config = TypeVar("Config", "ModelConfig", "TrainConfig")
 
 
 def setting(default: Any, help: str) -> Any:
@@ -89,7 +90,7 @@ class TrainConfig:
         _one_of(Precision, precision=self.precision)
 
 
-def override(config: Any, **values: Any) -> Any:
+def override(config: Config, **values: Any) -> Config:
     """Return the config with these values; None keeps what it has."""
     given = {name: value for name, value in values.items() if value is not None}
     return dataclasses.replace(config, **given)
@@ -103,21 +104,21 @@ def parse_hidden(text: str) -> tuple[int, ...]:
         raise ConfigError(f"hidden must be widths such as 512,256, got {text!r}") from error
 
 
-def to_json(model: ModelConfig, training: TrainConfig) -> str:
-    """Return both as one line of JSON, equal for equal settings."""
-    both = {"model": dataclasses.asdict(model), "training": dataclasses.asdict(training)}
-    return json.dumps(both, sort_keys=True, separators=(",", ":"))
-
-
-def from_json(text: str) -> tuple[ModelConfig, TrainConfig]:
-    """Return what `to_json` wrote; raises ConfigError on anything else."""
+def from_dict(kind: type[Config], values: dict[str, Any]) -> Config:
+    """Return the config that `dataclasses.asdict` made these values of, also after a round trip
+    through JSON; raises ConfigError naming what does not belong.
+    """
     try:
-        both = json.loads(text)
-        model, training = both["model"], both["training"]
-        if training["augment"] is not None:
-            training["augment"] = AugmentConfig(**training["augment"])
-        return ModelConfig(**model | {"hidden": tuple(model["hidden"])}), TrainConfig(**training)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        made = {
+            name: tuple(value)
+            if isinstance(value, list)
+            else AugmentConfig(**value)
+            if isinstance(value, dict)
+            else value
+            for name, value in values.items()
+        }
+        return kind(**made)
+    except (TypeError, AttributeError) as error:
         raise ConfigError(f"settings cannot be read: {error}") from error
 
 

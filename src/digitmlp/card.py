@@ -1,0 +1,54 @@
+"""What a model file says of itself, in its own metadata."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from digitmlp import config, files
+from digitmlp.config import ModelConfig, TrainConfig
+from digitmlp.errors import ConfigError, ModelError
+
+KEY = "digitmlp"  # of the metadata entry that holds the card
+FORMAT = 1  # raised when files written from then on can no longer be read by older versions
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """The facts that travel with the weights.
+
+    data         SHA-256 of the labelled digits that the run was given (see Digits.digest)
+    temperature  divides the logits before the softmax (Guo et al. 2017); fitted on validation rows
+    threshold    a score below it is no digit: 1 in 200 of the validation digits scores lower
+    extra        of a training state: what more it needs to go on
+    """
+
+    model: ModelConfig
+    training: TrainConfig
+    data: str
+    temperature: float = 1.0
+    threshold: float = 0.0
+    extra: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def to_text(self) -> str:
+        """Return the metadata entry: one line of JSON with room for the seal."""
+        facts = {"format": FORMAT, "seal": files.UNSEALED, **dataclasses.asdict(self)}
+        return json.dumps(facts, sort_keys=True, separators=(",", ":"))
+
+    @staticmethod
+    def from_text(text: str | None, where: object) -> "Card":
+        """Return the card of such an entry; raises ModelError naming `where`."""
+        try:
+            facts = json.loads(text or "")
+            version = facts.pop("format")
+            if version > FORMAT:
+                raise ModelError(
+                    f"{where}: written in format {version}, this version of digitmlp reads up to "
+                    f"{FORMAT}; install a newer one"
+                )
+            del facts["seal"]
+            model = config.from_dict(ModelConfig, facts.pop("model"))
+            training = config.from_dict(TrainConfig, facts.pop("training"))
+            return Card(model=model, training=training, **facts)
+        except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+            raise ModelError(f"{where}: its metadata is not digitmlp's: {error}") from error

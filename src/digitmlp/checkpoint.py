@@ -1,0 +1,136 @@
+"""Weights and training states in safetensors files: arrays and JSON, nothing that could run."""
+
+import json
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from digitmlp import files
+from digitmlp.card import KEY, Card
+from digitmlp.config import ModelConfig
+from digitmlp.errors import ModelError
+from digitmlp.history import Epoch
+from digitmlp.model import MLP
+from digitmlp.train import Training, start
+
+STATES_KEPT = 2  # the newest, and the one before should the newest be damaged
+
+
+def save(path: Path, tensors: dict[str, Tensor], card: Card) -> None:
+    """Write tensors and card to one sealed file, whole or not at all; equal content, equal bytes."""
+    contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    files.write(path, files.seal(safetensors.torch.save(contiguous, {KEY: card.to_text()})))
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], Card]:
+    """Return what `save` wrote; raises ModelError on anything else."""
+    content, _ = files.read_sealed(path)
+    try:
+        tensors = safetensors.torch.load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        text = header["__metadata__"][KEY]
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ModelError(f"{path}: not a safetensors file of digitmlp: {error}") from error
+    return tensors, Card.from_text(text, path)
+
+
+def load_network(path: Path) -> tuple[MLP, Card]:
+    """Return the network in a model.safetensors, and its card; raises ModelError."""
+    tensors, card = load(path)
+    network = empty(card.model)
+    check(network.state_dict(), tensors, path)
+    network.load_state_dict(tensors)
+    return network, card
+
+
+def empty(model: ModelConfig) -> MLP:
+    """Return a network of this form, its weights not yet the right ones."""
+    return MLP(model, torch.Generator())
+
+
+def check(wanted: dict[str, Tensor], found: dict[str, Tensor], path: Path) -> None:
+    """Raise ModelError unless both have the same names, shapes and dtypes, and all is finite."""
+    if wanted.keys() != found.keys():
+        missing = ", ".join(sorted(wanted.keys() - found.keys())) or "none"
+        foreign = ", ".join(sorted(found.keys() - wanted.keys())) or "none"
+        raise ModelError(
+            f"{path}: its weights do not fit its settings; missing: {missing}; unknown: {foreign}"
+        )
+    for name, value in found.items():
+        want = wanted[name]
+        if (value.shape, value.dtype) != (want.shape, want.dtype):
+            raise ModelError(
+                f"{path}: weight {name} is {value.dtype} {tuple(value.shape)}, "
+                f"its settings ask for {want.dtype} {tuple(want.shape)}"
+            )
+        if not value.isfinite().all():
+            raise ModelError(f"{path}: weight {name} holds NaN or infinity; train again")
+
+
+def save_state(folder: Path, training: Training, card: Card) -> Path:
+    """Write the state of a training into the folder, and delete all but the newest states."""
+    card = Card(
+        model=card.model,
+        training=card.training,
+        data=card.data,
+        extra={
+            "best_epoch": training.best_epoch,
+            "history": [[getattr(epoch, name) for name in Epoch.__slots__] for epoch in training.history],
+            "step": training.step,
+            "seconds": training.seconds,
+        },
+    )
+    path = folder / f"epoch-{len(training.history):05}-step-{training.step:07}.safetensors"
+    save(path, _state_tensors(training), card)
+    for old in states(folder)[STATES_KEPT:]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def states(folder: Path) -> list[Path]:
+    """Return the training states in the folder, the newest first."""
+    return sorted(folder.glob("epoch-*.safetensors"), reverse=True)
+
+
+def load_state(path: Path, device: torch.device) -> tuple[Training, Card]:
+    """Return the training that `save_state` wrote, on the device; raises ModelError."""
+    tensors, card = load(path)
+    training = start(card.model, card.training, device)
+    _prepare(training, has_best=any(name.startswith("best.") for name in tensors))
+    wanted = _state_tensors(training)
+    check(wanted, tensors, path)
+    with torch.no_grad():
+        for name, value in tensors.items():
+            wanted[name].copy_(value)
+    try:
+        training.best_epoch = card.extra["best_epoch"]
+        training.history = [Epoch(*values) for values in card.extra["history"]]
+        training.step = card.extra["step"]
+        training.seconds = card.extra["seconds"]
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{path}: not a training state: {error}") from error
+    return training, card
+
+
+def _state_tensors(training: Training) -> dict[str, Tensor]:
+    """Return the tensors of a training by name; the very ones, not copies."""
+    tensors = {f"network.{name}": value for name, value in training.network.state_dict().items()}
+    tensors |= {f"best.{name}": value for name, value in training.best.items()}
+    tensors["totals"] = training.totals
+    for name, parameter in training.network.named_parameters():
+        for moment, value in training.optimizer.state[parameter].items():
+            tensors[f"optimizer.{name}.{moment}"] = value
+    return tensors
+
+
+def _prepare(training: Training, has_best: bool) -> None:
+    """Give a fresh training the tensors that it gets with its first step and epoch."""
+    for parameter in training.network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    training.optimizer.step()
+    if has_best:
+        weights = training.network.state_dict().items()
+        training.best = {name: torch.empty_like(value) for name, value in weights}
