@@ -180,3 +180,11 @@ def test_worst_pairs_leave_out_the_diagonal():
     matrix = np.diag([50] * 10)
     matrix[4, 9], matrix[7, 2] = 3, 5
     assert metrics.worst_pairs(matrix) == [(7, 2, 5), (4, 9, 3)]
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(1, "100%"), (0.999999, "99.99%"), (0.98434, "98.43%"), (0.5, "50.00%"), (0, "0.00%")],
+)
+def test_percent_says_100_for_all_alone(share, text):
+    assert metrics.percent(share) == text

@@ -200,5 +200,12 @@ def worst_pairs(confusion: ArrayLike) -> list[tuple[int, int, int]]:
     return sorted(pairs, key=lambda pair: -pair[2])
 
 
+def percent(share: float, decimals: int = 2) -> str:
+    """Return `98.43%`; what is not quite all never reads 100%."""
+    if share == 1:
+        return "100%"
+    return f"{min(100 * share, 100 - 10.0**-decimals):.{decimals}f}%"
+
+
 def _share(part: int, whole: int) -> float | None:
     return float(part / whole) if whole else None
