@@ -1,8 +1,8 @@
 """Digits: the images and labels that every source is read into."""
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,11 @@ class Digits:
     def __len__(self) -> int:
         return len(self.images)
 
+    @staticmethod
+    def none() -> "Digits":
+        """Return no digits."""
+        return Digits(np.empty((0, SIDE, SIDE), np.uint8))
+
     def select(self, rows: NDArray[np.intp]) -> "Digits":
         """Return the digits of these rows, in this order."""
         return Digits(
@@ -49,9 +54,9 @@ class Digits:
 
     def digest(self) -> str:
         """Return a SHA-256 of images and labels: equal digits in equal order, equal digest."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.images))
+        digest = hashlib.sha256(np.ascontiguousarray(self.images).data)
         if self.labels is not None:
-            digest.update(self.labels.astype(np.uint8))
+            digest.update(self.labels.astype(np.uint8).data)
         return digest.hexdigest()
 
 
@@ -64,6 +69,9 @@ class Source:
                  labels where the source has them; None where there is no test part
     ids          reads Kaggle's ImageIds in the order of the test part; None: count from 1
     named        the digits have file names: predictions are `file,label` rows
+    no_train     why there is nothing to train on, where there is not
+    no_test      why there is nothing to predict for, where there is not
+    bad          a sentence for each file that was passed over; fills while the digits are read
     """
 
     name: str
@@ -71,12 +79,24 @@ class Source:
     test: Callable[[], Iterator[Digits]] | None = None
     ids: Callable[[], NDArray[np.int64]] | None = None
     named: bool = False
+    no_train: str = "has no labels; training and evaluation need them"
+    no_test: str = "has labels for all its digits; give digits without labels to predict for"
+    bad: list[str] = field(default_factory=list)
 
     def read_train(self) -> Digits:
         """Return the labelled part; raises DataError where the source has none."""
         if self.train is None:
-            raise DataError(f"{self.name}: no labels here; training and evaluation need them")
-        return self.train()
+            raise DataError(f"{self.name}: {self.no_train}")
+        digits = self.train()
+        if not len(digits):
+            raise DataError(f"{self.name}: has no rows; training needs labelled digits")
+        return digits
+
+    def stream_test(self) -> Iterator[Digits]:
+        """Return the batches of the test part; raises DataError where the source has none."""
+        if self.test is None:
+            raise DataError(f"{self.name}: {self.no_test}")
+        return self.test()
 
     def read_test(self) -> Digits | None:
         """Return the whole test part, or None where the source has none."""
@@ -88,7 +108,7 @@ class Source:
 def concatenate(batches: list[Digits]) -> Digits:
     """Return the batches as one; they agree in having labels and names. No batch: no digits."""
     if not batches:
-        return Digits(np.empty((0, SIDE, SIDE), np.uint8))
+        return Digits.none()
     labels = [batch.labels for batch in batches if batch.labels is not None]
     names = [batch.names for batch in batches if batch.names is not None]
     return Digits(
@@ -96,3 +116,20 @@ def concatenate(batches: list[Digits]) -> Digits:
         np.concatenate(labels) if labels else None,
         tuple(name for part in names for name in part) if names else None,
     )
+
+
+def unscaled(name: str, batches: Iterable[Digits]) -> Iterator[Digits]:
+    """Yield the batches; raise DataError after the last one if the highest pixel of all is 1.
+
+    Such digits were scaled to 0-1 and cut to whole numbers: nearly all of their ink is lost. Only
+    after the last pixel is this certain. All zeros are blank images, and fine.
+    """
+    highest = 0
+    for batch in batches:
+        highest = max(highest, int(batch.images.max(initial=0)))
+        yield batch
+    if highest == 1:
+        raise DataError(
+            f"{name}: the highest of all pixels is 1, expected 0 to 255; "
+            "pixels scaled to 0-1 must be multiplied by 255 and rounded first"
+        )
