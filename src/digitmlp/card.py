@@ -18,7 +18,8 @@ class Card:
     """The facts that travel with the weights.
 
     data         SHA-256 of the labelled digits that the run was given (see Digits.digest)
-    temperature  divides the logits before the softmax (Guo et al. 2017); fitted on validation rows
+    temperature  divides the logits (of a committee: the log probabilities) before the softmax
+                 (Guo et al. 2017); fitted on validation rows
     threshold    a score below it is no digit: 1 in 200 of the validation digits scores lower
     extra        of a training state: what more it needs to go on
     """

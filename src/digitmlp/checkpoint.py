@@ -10,7 +10,7 @@ from torch import Tensor
 
 from digitmlp import files
 from digitmlp.card import KEY, Card
-from digitmlp.config import ModelConfig
+from digitmlp.config import ModelConfig, TrainConfig
 from digitmlp.errors import ModelError
 from digitmlp.history import Epoch
 from digitmlp.model import MLP
@@ -20,7 +20,7 @@ STATES_KEPT = 2  # the newest, and the one before should the newest be damaged
 
 
 def save(path: Path, tensors: dict[str, Tensor], card: Card) -> None:
-    """Write tensors and card to one sealed file, whole or not at all; equal content, equal bytes."""
+    """Write tensors and card to one sealed file, whole or not at all; equal in, equal out."""
     contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     files.write(path, files.seal(safetensors.torch.save(contiguous, {KEY: card.to_text()})))
 
@@ -78,7 +78,9 @@ def save_state(folder: Path, training: Training, card: Card) -> Path:
         data=card.data,
         extra={
             "best_epoch": training.best_epoch,
-            "history": [[getattr(epoch, name) for name in Epoch.__slots__] for epoch in training.history],
+            "history": [
+                [getattr(epoch, name) for name in Epoch.__slots__] for epoch in training.history
+            ],
             "step": training.step,
             "seconds": training.seconds,
         },
@@ -95,10 +97,12 @@ def states(folder: Path) -> list[Path]:
     return sorted(folder.glob("epoch-*.safetensors"), reverse=True)
 
 
-def load_state(path: Path, device: torch.device) -> tuple[Training, Card]:
-    """Return the training that `save_state` wrote, on the device; raises ModelError."""
+def load_state(path: Path, config: TrainConfig, device: torch.device) -> tuple[Training, Card]:
+    """Return the training that `save_state` wrote, on the device, to go on with these settings;
+    raises ModelError.
+    """
     tensors, card = load(path)
-    training = start(card.model, card.training, device)
+    training = start(card.model, config, device)
     _prepare(training, has_best=any(name.startswith("best.") for name in tensors))
     wanted = _state_tensors(training)
     check(wanted, tensors, path)

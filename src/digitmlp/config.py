@@ -38,6 +38,11 @@ class ModelConfig:
             _at_least(1, hidden=width)
         _one_of(Norm, norm=self.norm)
 
+    def describe(self) -> str:
+        """Return the form of the network in a few words, such as `784-512-256-10`."""
+        widths = "-".join(map(str, (self.inputs, *self.hidden, self.classes)))
+        return widths + (f", {self.members} members" if self.members > 1 else "")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AugmentConfig:
@@ -104,12 +109,18 @@ def parse_hidden(text: str) -> tuple[int, ...]:
         raise ConfigError(f"hidden must be widths such as 512,256, got {text!r}") from error
 
 
+def differences(before: Config, now: Config) -> list[str]:
+    """Return the settings in which two configs differ, each as `name before → now`."""
+    pairs = zip(dataclasses.asdict(before).items(), dataclasses.asdict(now).values(), strict=True)
+    return [f"{name} {old} → {new}" for (name, old), new in pairs if old != new]
+
+
 def from_dict(kind: type[Config], values: dict[str, Any]) -> Config:
     """Return the config that `dataclasses.asdict` made these values of, also after a round trip
     through JSON; raises ConfigError naming what does not belong.
     """
     try:
-        made = {
+        made: dict[str, Any] = {
             name: tuple(value)
             if isinstance(value, list)
             else AugmentConfig(**value)
@@ -131,4 +142,6 @@ def _at_least(least: int, **values: float) -> None:
 def _one_of(choices: Any, **values: str) -> None:
     for name, value in values.items():
         if value not in get_args(choices):
-            raise ConfigError(f"{name} must be one of {', '.join(get_args(choices))}, got {value!r}")
+            raise ConfigError(
+                f"{name} must be one of {', '.join(get_args(choices))}, got {value!r}"
+            )

@@ -39,9 +39,30 @@ class OutputError(DigitmlpError):
     """A result cannot be written."""
 
 
+# Which extra brings an optional package.
+_EXTRAS = {
+    "torch": "train",
+    "sklearn": "train",
+    "safetensors": "train",
+    "matplotlib": "train",
+    "jinja2": "train",
+    "onnx": "train",
+    "pyarrow": "parquet",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+}
+
+
 class MissingExtraError(DigitmlpError, ImportError):
     """An optional dependency is not installed."""
 
-    def __init__(self, extra: str, need: str) -> None:
-        self.extra = extra
-        super().__init__(f"{need} needs more packages: run  pip install 'digitmlp[{extra}]'")
+    @staticmethod
+    def of(error: ModuleNotFoundError) -> "MissingExtraError | None":
+        """Return the error to show where an optional package was not found, else None."""
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRAS:
+            return None
+        return MissingExtraError(
+            f"this needs the package {package}, which is not installed: "
+            f"run  pip install 'digitmlp[{_EXTRAS[package]}]'"
+        )

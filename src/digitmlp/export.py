@@ -1,17 +1,20 @@
 """The trained network as one ONNX file: scaling, BatchNorm and temperature folded into it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from digitmlp import files, recognizer
 from digitmlp.card import KEY, Card
 from digitmlp.digits import CLASSES, PIXELS, SIDE
 from digitmlp.errors import ModelError
-from digitmlp.model import MLP
+from digitmlp.model import MLP, committee
+from digitmlp.train import predict_logits
 
 # Old enough for any ONNX Runtime of the last years; LayerNormalization would be the next step up.
 OPSET, IR_VERSION = 17, 8
@@ -21,25 +24,22 @@ TOLERANCE = 1e-5  # between the probabilities of PyTorch and of the exported fil
 def to_onnx(network: MLP, card: Card) -> onnx.ModelProto:
     """Return the graph: images uint8 (n, 28, 28) to probabilities float32 (n, 10), score (n,).
 
-    A chain of Gemm nodes for each member. The probabilities are the mean of the members'; the
-    score is the mean of log Σ exp of their logits (the free energy of Liu et al. 2020).
+    A chain of Gemm nodes for each member, joined as by `model.committee` and `model.score`.
     """
     nodes, initializers = [], []
 
-    def constant(name: str, value: np.ndarray) -> str:
+    def constant(name: str, value: NDArray[Any]) -> str:
         initializers.append(numpy_helper.from_array(value, name))
         return name
 
-    def node(kind: str, inputs: list[str], output: str, **attributes: object) -> str:
+    def node(kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
         return output
 
     rows = node("Reshape", ["images", constant("row", np.array([-1, PIXELS]))], "rows")
     features = node("Cast", [rows], "features", to=TensorProto.FLOAT)
     layers = network.folded()
-    weight, bias = layers[-1]
-    layers[-1] = (weight / card.temperature, bias / card.temperature)
-    chances, scores = [], []
+    logits = []
     for member in range(card.model.members):
         x = features
         for index, (weight, bias) in enumerate(layers):
@@ -48,18 +48,18 @@ def to_onnx(network: MLP, card: Card) -> onnx.ModelProto:
             biases = constant(f"{name}.bias", bias[member, 0].float().numpy())
             x = node("Gemm", [x, weights, biases], name)
             if index < len(layers) - 1:
-                slope = card.model.negative_slope
-                x = (
-                    node("LeakyRelu", [x], f"{name}.active", alpha=slope)
-                    if slope
-                    else node("Relu", [x], f"{name}.active")
-                )
-        chances.append(node("Softmax", [x], f"member{member}.probabilities", axis=1))
-        scores.append(
-            node("ReduceLogSumExp", [x], f"member{member}.score", axes=[1], keepdims=0)
-        )
-    node("Mean", chances, "probabilities")
+                slope = {"alpha": card.model.negative_slope} if card.model.negative_slope else {}
+                x = node("LeakyRelu" if slope else "Relu", [x], f"{name}.active", **slope)
+        logits.append(x)
+    score = {"axes": [1], "keepdims": 0}
+    scores = [node("ReduceLogSumExp", [x], f"{x}.score", **score) for x in logits]
     node("Mean", scores, "score")
+    joint = logits[0]
+    if len(logits) > 1:
+        chances = [node("Softmax", [x], f"{x}.probabilities", axis=1) for x in logits]
+        joint = node("Log", [node("Mean", chances, "mean")], "joint")
+    coldness = constant("coldness", np.array(1 / card.temperature, np.float32))
+    node("Softmax", [node("Mul", [joint, coldness], "tempered")], "probabilities", axis=1)
     graph = helper.make_graph(
         nodes,
         "digitmlp",
@@ -91,7 +91,8 @@ def save(path: Path, network: MLP, card: Card, images: torch.Tensor) -> recogniz
     files.write(path, files.seal(content))
     loaded = recognizer.load(path)
     with torch.no_grad():
-        expected = network.probabilities(images, card.temperature).cpu().numpy()
+        logs = committee(predict_logits(network, images))
+        expected = torch.softmax(logs / card.temperature, -1).cpu().numpy()
     found = loaded.predict_proba(images.cpu().numpy())
     difference = float(np.abs(found - expected).max(initial=0))
     if not difference <= TOLERANCE:

@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import secrets
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -43,6 +44,24 @@ def write(path: Path, content: bytes | str) -> None:
     """Write the file whole or not at all; text as UTF-8. Raises OutputError."""
     with replacing(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def check_output(path: Path, data: str) -> None:
+    """Raise OutputError where a result could not be written to `path`, before the work is done.
+
+    data  the input, which the result must not replace
+    """
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; expected the name of a file to write")
+    if path.exists() and Path(data).exists() and path.samefile(data):
+        raise OutputError(f"{path}: is the input; give another file to write to")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: cannot be written: there is no folder {path.parent}")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def seal(content: bytes) -> bytes:
@@ -118,4 +137,3 @@ else:
             os.fsync(handle)
         finally:
             os.close(handle)
-

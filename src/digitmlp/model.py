@@ -91,11 +91,6 @@ class MLP(nn.Module):
         logits: Tensor = output(x)
         return logits
 
-    def probabilities(self, images: Tensor, temperature: float = 1.0) -> Tensor:
-        """Return the committee's mean probabilities, (B, classes), in evaluation mode."""
-        self.eval()
-        return torch.softmax(self(images) / temperature, dim=-1).mean(0)
-
     def folded(self) -> list[tuple[Tensor, Tensor]]:
         """Return each layer's weight (members, inputs, outputs) and bias (members, 1, outputs),
         float64, with the scale and every BatchNorm folded in: what is left is linear layers with
@@ -103,6 +98,7 @@ class MLP(nn.Module):
         """
         layers = []
         for index, linear in enumerate(self.linears):
+            assert isinstance(linear, Linear)
             weight, bias = linear.weight.detach().double(), linear.bias.detach().double()
             if index == 0:
                 weight = weight * self.config.scale
@@ -115,6 +111,25 @@ class MLP(nn.Module):
             layers.append((weight.cpu(), bias.cpu()))
         return layers
 
+    def first_layer(self) -> Tensor:
+        """Return the first member's first weights (outputs, inputs)."""
+        first = self.linears[0]
+        assert isinstance(first, Linear)
+        return first.weight.detach()[0].T.cpu()
+
     def parameter_count(self) -> int:
         """Return the number of trained numbers, all members together."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+
+def committee(logits: Tensor) -> Tensor:
+    """Return log probabilities (B, classes): of the mean of the members' (members, B, classes)."""
+    return logits.log_softmax(-1).logsumexp(0) - math.log(len(logits))
+
+
+def score(logits: Tensor) -> Tensor:
+    """Return (B,), the higher, the more like a digit: log Σ exp of the logits, mean of members.
+
+    The free energy of Liu et al., "Energy-based Out-of-distribution Detection", 2020.
+    """
+    return logits.logsumexp(-1).mean(0)

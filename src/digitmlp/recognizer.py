@@ -2,12 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from digitmlp import files
+from digitmlp import files, metrics
 from digitmlp.card import KEY, Card
 from digitmlp.digits import CLASSES, PIXELS, SIDE, Images, Labels
 from digitmlp.errors import DataError, ModelError
@@ -51,7 +52,7 @@ class Recognizer:
 
     def predict(self, images: NDArray[np.uint8]) -> Labels:
         """Return the digits, int64 (n,); images as for `recognize`."""
-        return self.predict_proba(images).argmax(1)
+        return metrics.decide(self.predict_proba(images))
 
     def predict_proba(self, images: NDArray[np.uint8]) -> Floats:
         """Return calibrated probabilities, float32 (n, 10); images as for `recognize`."""
@@ -75,9 +76,7 @@ def load(model: str | os.PathLike[str] | None = None, threads: int | None = None
     options.intra_op_num_threads = threads or 0
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        session = onnxruntime.InferenceSession(
-            content, options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime has no common class for what it raises
         raise ModelError(f"{path}: ONNX Runtime refuses it: {error}") from error
     contract = [(node.name, node.type, node.shape[1:]) for node in session.get_inputs()]
@@ -120,7 +119,7 @@ def find(model: str | os.PathLike[str] | None) -> Path:
     return path
 
 
-def as_images(images: NDArray[np.generic]) -> Images:
+def as_images(images: NDArray[Any]) -> Images:
     """Return images as uint8 (n, 28, 28), not copied; raises DataError for anything else."""
     images = np.asarray(images)
     if images.dtype != np.uint8:

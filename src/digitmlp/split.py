@@ -42,7 +42,7 @@ def stratified_split(labels: Rows, share: float, seed: int) -> tuple[Rows, Rows]
     the second that its import takes; unlike it, a class with a single row goes to training, and
     there may be fewer validation rows than classes. A share of 0 leaves validation empty.
     """
-    classes, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     single = np.isin(codes, np.flatnonzero(counts == 1))
     rows = np.flatnonzero(~single)
     held_out = int(np.ceil(share * len(rows)))
@@ -85,4 +85,5 @@ def _apportion(counts: Rows, seats: int, random: np.random.RandomState) -> Rows:
         chosen = random.choice(tied, size=min(len(tied), missing), replace=False)
         shares[chosen] += 1
         missing -= len(chosen)
-    return shares.astype(np.int64)
+    seats_taken: Rows = shares.astype(np.int64)
+    return seats_taken

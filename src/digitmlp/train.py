@@ -6,7 +6,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ from digitmlp.augment import Augment
 from digitmlp.config import ModelConfig, TrainConfig
 from digitmlp.errors import ConfigError, DataError, DigitmlpError
 from digitmlp.history import Epoch
-from digitmlp.model import MLP
+from digitmlp.model import MLP, committee
 from digitmlp.split import Batch
 
 EVALUATION_ROWS = 4096  # a batch without gradients: large enough for full speed, small in memory
@@ -43,8 +43,9 @@ class Training:
 def start(model: ModelConfig, config: TrainConfig, device: torch.device) -> Training:
     """Return a training before its first step."""
     network = MLP(model, generator(config.seed, "weights")).to(device)
-    matrices = [weight for weight in network.parameters() if weight.ndim == 3 and weight.shape[1] > 1]
-    vectors = [weight for weight in network.parameters() if weight.ndim < 3 or weight.shape[1] == 1]
+    named = dict(network.named_parameters())
+    matrices = [parameter for name, parameter in named.items() if name.endswith("weight")]
+    vectors = [parameter for name, parameter in named.items() if not name.endswith("weight")]
     optimizer = torch.optim.AdamW(
         [
             {"params": matrices, "weight_decay": config.weight_decay},
@@ -62,7 +63,7 @@ def fit(
     train: Batch,
     validation: Batch | None,
     config: TrainConfig,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Callable[[], object] = lambda: False,
 ) -> Iterator[Epoch]:
     """Train to the last epoch, yielding the record of each.
 
@@ -94,7 +95,7 @@ def fit(
                 training.step = step + 1
                 training.seconds += time.perf_counter() - began
             began = time.perf_counter()
-            loss, hits = (training.totals / len(train)).tolist()  # waits for the device
+            loss, hits = (total / len(train) for total in training.totals.tolist())  # waits
             training.seconds += time.perf_counter() - began
         if not math.isfinite(loss):
             raise DigitmlpError(
@@ -103,8 +104,7 @@ def fit(
             )
         judged = evaluate(training.network, validation) if validation else (None, None)
         epoch = Epoch(number, training.seconds, rate, loss, hits, *judged)
-        known = [past.validation_loss for past in training.history]
-        if epoch.validation_loss is None or epoch.validation_loss < min(known, default=math.inf):
+        if epoch.validation_loss is None or epoch.validation_loss < lowest(training.history):
             training.best = {
                 name: value.clone() for name, value in training.network.state_dict().items()
             }
@@ -113,6 +113,12 @@ def fit(
         training.step, training.seconds = 0, 0.0
         training.totals.zero_()
         yield epoch
+
+
+def lowest(history: list[Epoch]) -> float:
+    """Return the lowest validation loss so far; infinity before the first."""
+    losses = [epoch.validation_loss for epoch in history if epoch.validation_loss is not None]
+    return min(losses, default=math.inf)
 
 
 def train_step(training: Training, batch: Batch, rate: float, smoothing: float) -> Tensor:
@@ -136,13 +142,12 @@ def train_step(training: Training, batch: Batch, rate: float, smoothing: float) 
 def predict_logits(network: MLP, images: Tensor) -> Tensor:
     """Return logits (members, n, classes) of images (n, inputs), in evaluation mode."""
     network.eval()
-    return torch.cat([network(part) for part in images.split(EVALUATION_ROWS)], 1)
+    return torch.cat([network(part) for part in torch.split(images, EVALUATION_ROWS)], 1)
 
 
 def evaluate(network: MLP, batch: Batch) -> tuple[float, float]:
     """Return the committee's mean cross-entropy (nats) and its accuracy (0 to 1)."""
-    logs = predict_logits(network, batch.images).log_softmax(-1)
-    logs = logs.logsumexp(0) - math.log(len(logs))  # of the mean probability
+    logs = committee(predict_logits(network, batch.images))
     loss = F.nll_loss(logs, batch.labels)
     hits = (logs.argmax(-1) == batch.labels).float().mean()
     return loss.item(), hits.item()
@@ -151,6 +156,15 @@ def evaluate(network: MLP, batch: Batch) -> tuple[float, float]:
 def epochs(config: TrainConfig, rows: int) -> int:
     """Return the number of epochs over this many rows: as set, or enough for `min_steps`."""
     return max(config.epochs, -(-config.min_steps // len(batch_bounds(rows, config.batch_size))))
+
+
+def seconds_per_epoch(model: ModelConfig, config: TrainConfig, train: Batch) -> float:
+    """Return about how long an epoch's steps take here, from a few steps of another training."""
+    trial = start(model, config, train.images.device)
+    few = Batch(train.images[: 6 * config.batch_size], train.labels[: 6 * config.batch_size])
+    brief = replace(config, epochs=2, min_steps=0)
+    _, epoch = fit(trial, few, None, brief)  # the first one warms up
+    return epoch.seconds * len(train) / len(few)
 
 
 def batch_bounds(rows: int, size: int) -> list[tuple[int, int]]:
@@ -208,7 +222,7 @@ def precision(config: TrainConfig, device: torch.device) -> str:
 @contextlib.contextmanager
 def full_speed(config: TrainConfig, device: torch.device) -> Iterator[None]:
     """Compute matrix products in the chosen precision, and denormal numbers as 0."""
-    products = torch.backends.mkldnn.matmul
+    products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before, products.fp32_precision = products.fp32_precision, "ieee"
     # Adam's averages of vanished gradients become denormal, which slows every step down.
     torch.set_flush_denormal(True)

@@ -1,0 +1,44 @@
+# make run     create .venv, install, train on the embedded digits (or DATA=… PRESET=…)
+# make test    every test
+# make check   format, lint, types, layers
+.PHONY: run test check format docs bench-pictures clean
+
+PYTHON ?= python3
+DATA ?= uci
+PRESET ?= fast
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+run: .venv/train
+	$(BIN)/digitmlp train "$(DATA)" --preset "$(PRESET)"
+
+test: .venv/dev
+	$(BIN)/python -m pytest
+
+check: .venv/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_layers.py
+
+format: .venv/dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: .venv/dev
+	$(BIN)/jupytext --to ipynb --output - docs/tutorial.py \
+		| $(BIN)/jupyter nbconvert --stdin --execute --to html --output-dir docs --output tutorial
+
+bench-pictures: .venv/train
+	$(BIN)/python benchmarks/pictures.py "$(FOLDER)" $(if $(MODEL),--model "$(MODEL)")
+
+clean:
+	rm -rf .venv build dist docs/*.html
+
+# A file that says what is installed: made again only when the requirements change.
+.venv/train .venv/dev: .venv/%: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) --editable ".[$*]"
+	touch $@
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv

@@ -1,0 +1,259 @@
+"""The command line: parses, calls, prints; it decides nothing."""
+
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from digitmlp.config import Device, ModelConfig, TrainConfig
+from digitmlp.errors import DigitmlpError, MissingExtraError
+from digitmlp.interrupt import raise_on_terminate
+
+app = typer.Typer(
+    name="digitmlp",
+    help="Handwritten digits, read by a multilayer perceptron.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _flag(kind: type, name: str, *names: str, **options: Any) -> Any:
+    """Return the option of a dataclass field, with the help that stands beside its default."""
+    help = next(field for field in dataclasses.fields(kind) if field.name == name).metadata["help"]
+    return typer.Option(*names, help=help[:1].upper() + help[1:], show_default=False, **options)
+
+
+Data = Annotated[
+    str,
+    typer.Argument(
+        help="Kaggle's folder or zip, a csv, IDX, npz, parquet, a folder of pictures, "
+        "[bold]uci[/] or [bold]mnist[/].",
+        metavar="DATA",
+    ),
+]
+Model = Annotated[
+    Path | None,
+    typer.Option(help="A run folder or a model.onnx; left out: the weights shipped with digitmlp."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads to compute with; left out: one a core.")
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"digitmlp {version('digitmlp')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    context: typer.Context,
+    threads: Threads = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    context.obj = threads
+
+
+@app.command()
+def train(
+    context: typer.Context,
+    data: Data = "",
+    preset: Annotated[
+        str | None, typer.Option(help="tutorial, fast or best; left out: fast.")
+    ] = None,
+    epochs: Annotated[int | None, _flag(TrainConfig, "epochs")] = None,
+    batch_size: Annotated[int | None, _flag(TrainConfig, "batch_size")] = None,
+    learning_rate: Annotated[float | None, _flag(TrainConfig, "learning_rate")] = None,
+    hidden: Annotated[str | None, _flag(ModelConfig, "hidden", metavar="WIDTH,WIDTH…")] = None,
+    validation: Annotated[float | None, _flag(TrainConfig, "validation")] = None,
+    seed: Annotated[int | None, _flag(TrainConfig, "seed")] = None,
+    members: Annotated[int | None, _flag(ModelConfig, "members")] = None,
+    device: Annotated[Device, typer.Option(help="Where to train.")] = "auto",
+    out: Annotated[
+        Path | None, typer.Option(help="The run folder; left out: a new one in runs/.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out where it stopped.")
+    ] = False,
+    fine_tune: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="MODEL", help="Start from the weights of this run."),
+    ] = None,
+    as_json: Json = False,
+    threads: Threads = None,
+) -> None:
+    """Train on DATA, measure, and predict its test part: the main job.
+
+    Reads, splits, trains with progress, keeps the best epoch, exports, evaluates, draws, reports,
+    and writes submission.csv where DATA has a test part. Without DATA: the 1,797 digits of UCI.
+
+    Example:  digitmlp train digit-recognizer.zip --preset tutorial
+    """
+    from digitmlp import config, run, tables
+
+    folder, result = run.train(
+        data or None,
+        preset=preset,
+        out=out,
+        resume=resume,
+        fine_tune=fine_tune,
+        device=device,
+        threads=threads or context.obj,
+        model={"hidden": config.parse_hidden(hidden) if hidden else None, "members": members},
+        training={
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "validation": validation,
+            "seed": seed,
+        },
+    )
+    print(json.dumps(result) if as_json else tables.run(folder, result))
+
+
+@app.command()
+def evaluate(
+    context: typer.Context,
+    data: Data,
+    model: Model = None,
+    include_training: Annotated[
+        bool,
+        typer.Option("--include-training", help="Count rows that the model was trained on, too."),
+    ] = False,
+    as_json: Json = False,
+    threads: Threads = None,
+) -> None:
+    """Measure a model on labelled digits that it was not trained on.
+
+    Example:  digitmlp evaluate digit-recognizer.zip --model runs/fast
+    """
+    from digitmlp import commands, tables
+
+    result = commands.evaluate(data, model, include_training, threads or context.obj)
+    loss = result.pop("loss")
+    print(json.dumps(result) if as_json else tables.evaluation(result, loss))
+
+
+@app.command()
+def predict(
+    context: typer.Context,
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The CSV file to write.")],
+    model: Model = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Add the columns p0…p9.")
+    ] = False,
+    threads: Threads = None,
+) -> None:
+    """Predict DATA's test part, into Kaggle's ImageId,Label or file,label.
+
+    Example:  digitmlp predict digit-recognizer.zip --model runs/fast --out submission.csv
+    """
+    from digitmlp import commands
+
+    commands.predict(data, model, out, probabilities, threads or context.obj)
+    print(out)
+
+
+@app.command()
+def show(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The PNG file to write.")],
+    rows: Annotated[int, typer.Option(min=1, max=200, help="Rows of the grid.")] = 2,
+    columns: Annotated[int, typer.Option(min=1, max=200, help="Columns of the grid.")] = 5,
+    seed: Annotated[int, _flag(TrainConfig, "seed", min=0)] = 302,
+) -> None:
+    """Draw a grid of digits with their labels.
+
+    Example:  digitmlp show uci --out digits.png --rows 4 --columns 10
+    """
+    from digitmlp import commands
+
+    commands.show(data, out, rows, columns, seed)
+    print(out)
+
+
+@app.command()
+def runs(
+    folder: Annotated[Path, typer.Argument(help="The folder with the run folders.")] = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """List the run folders side by side.
+
+    Example:  digitmlp runs
+    """
+    from digitmlp import commands, tables
+
+    found = commands.runs(folder)
+    if as_json:
+        print(json.dumps([dataclasses.asdict(summary) for summary in found]))
+    else:
+        print(tables.runs(found) if found else f"no runs in {folder}")
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")],
+    out: Annotated[Path, typer.Option(help="The .onnx file to write.")],
+) -> None:
+    """Write a run's checked ONNX file, and say what goes in and what comes out.
+
+    Example:  digitmlp export runs/fast --out model.onnx
+    """
+    from digitmlp import commands, tables
+
+    print(tables.contract(out, commands.export(run, out)))
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")],
+) -> None:
+    """Build a run's report.html again.
+
+    Example:  digitmlp report runs/fast
+    """
+    from digitmlp import commands
+
+    print(commands.report(run))
+
+
+def main() -> None:
+    """Run the command line; every foreseen failure is a sentence and an exit code."""
+    for stream in (sys.stdout, sys.stderr):  # names of files need not be valid UTF-8
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    raise_on_terminate()
+    try:
+        app(standalone_mode=True)
+    except DigitmlpError as error:
+        _fail(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        missing = MissingExtraError.of(error)
+        if missing is None:
+            raise
+        _fail(str(missing), missing.exit_code)
+    except MemoryError:
+        _fail("out of memory; give less data, a smaller network, or more memory", 1)
+    except BrokenPipeError:  # the reader of our output has gone, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"digitmlp: {message}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,138 @@
+"""What the commands but `train` do: each one function, with a result and no printing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digitmlp import files, recognizer, results, runfolder, sources
+from digitmlp.digits import Digits, Source, concatenate
+from digitmlp.errors import DataError, DigitmlpError, ModelError
+from digitmlp.recognizer import Recognizer
+
+
+def evaluate(
+    data: str, model: Path | None, include_training: bool = False, threads: int | None = None
+) -> dict[str, Any]:
+    """Return how well the model reads DATA's labelled test part.
+
+    Without such a part: the validation rows that the run recorded where DATA is what the model
+    was trained on, else all labelled rows. Raises DataError where only rows trained on are left,
+    unless these are included.
+    """
+    loaded = recognizer.load(model, threads)
+    digits = _labelled(sources.open_source(data), loaded, model, include_training)
+    judged = results.judge(loaded.predict_proba(digits.images), digits.labels)
+    if judged is None:
+        raise DataError(f"{data}: no labelled digits; evaluation needs at least one")
+    return judged
+
+
+def _labelled(
+    source: Source, loaded: Recognizer, model: Path | None, include_training: bool
+) -> Digits:
+    tested = source.test is not None and next(source.test(), Digits.none()).labels is not None
+    test = source.stream_test() if tested else iter(())
+    if tested and not include_training:
+        return concatenate(list(test))
+    digits = source.read_train()
+    if include_training:
+        return concatenate([digits, *test])
+    if digits.digest() != loaded.card.data:
+        return digits
+    folder = recognizer.find(model).parent
+    rows = []
+    if (folder / "config.json").exists():
+        rows = runfolder.read_config(folder).get("validation_rows", [])
+    if not rows:
+        raise DataError(
+            f"{source.name}: the model was trained on these rows and no validation rows are "
+            "recorded beside it; give its run folder, other data, or --include-training"
+        )
+    return digits.select(np.array(rows))
+
+
+def predict(
+    data: str,
+    model: Path | None,
+    out: Path,
+    probabilities: bool = False,
+    threads: int | None = None,
+) -> Source:
+    """Write the predictions for DATA's test part to `out`; return the source.
+
+    Raises DataError where DATA has no test part, and OutputError before any work where `out`
+    cannot be written.
+    """
+    files.check_output(out, data)
+    loaded = recognizer.load(model, threads)
+    source = sources.open_source(data)
+    results.predict(source, source.stream_test(), loaded, out, probabilities)
+    return source
+
+
+def show(data: str, out: Path, rows: int, columns: int, seed: int) -> None:
+    """Draw a grid of digits of DATA, with labels where there are any, into a PNG file."""
+    from digitmlp import figures
+
+    files.check_output(out, data)
+    source = sources.open_source(data)
+    digits = source.read_train() if source.train else next(source.stream_test(), Digits.none())
+    if len(digits) == 0:
+        raise DataError(f"{source.name}: no digits to show")
+    figures.save(figures.samples(digits, rows, columns, seed), out)
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run folder in a line; None for what it does not have (yet)."""
+
+    folder: str
+    preset: str
+    data: str
+    validation: float | None
+    test: float | None
+    seconds: float | None
+    sha256: str | None
+
+
+def runs(folder: Path) -> list[RunSummary]:
+    """Return the run folders in a folder, by name; a damaged one has only its name."""
+    summaries = []
+    for path in sorted(folder.glob("*/config.json")):
+        try:
+            settings = runfolder.read_json(path)
+            done = path.with_name("metrics.json")
+            measured = runfolder.read_json(done) if done.exists() else {}
+            summary = RunSummary(
+                str(path.parent),
+                settings["preset"],
+                settings["data"]["name"],
+                (measured.get("validation") or {}).get("accuracy"),
+                (measured.get("test") or {}).get("accuracy"),
+                measured.get("seconds", {}).get("total"),
+                measured.get("model_sha256"),
+            )
+        except (DigitmlpError, KeyError, TypeError, AttributeError):
+            summary = RunSummary(str(path.parent), "damaged", "", None, None, None, None)
+        summaries.append(summary)
+    return summaries
+
+
+def export(run: Path, out: Path) -> Recognizer:
+    """Copy the run's model.onnx to `out` after checking it; return it loaded."""
+    source = recognizer.find(run)
+    files.check_output(out, str(source))
+    loaded = recognizer.load(source)
+    files.write(out, files.read_sealed(source)[0])
+    return loaded
+
+
+def report(run: Path) -> Path:
+    """Build the run's report.html again; return its path. Raises ModelError if it is no run."""
+    from digitmlp import report
+
+    if not (run / "config.json").exists():
+        raise ModelError(f"{run}: not a run folder: it has no config.json")
+    return report.build(run)

@@ -1,0 +1,298 @@
+"""The main job: from DATA to a run folder with a model, its measure and its predictions."""
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from digitmlp import (
+    checkpoint,
+    config,
+    export,
+    history,
+    metrics,
+    presets,
+    report,
+    results,
+    runfolder,
+    sources,
+)
+from digitmlp import train as loop
+from digitmlp.card import Card
+from digitmlp.digits import Digits, Source
+from digitmlp.errors import ConfigError, DataError, ModelError
+from digitmlp.interrupt import Interrupted, deferred
+from digitmlp.model import MLP, committee, score
+from digitmlp.progress import Clock, EpochProgress, say
+from digitmlp.recognizer import Recognizer
+from digitmlp.runfolder import Plan
+from digitmlp.split import Batch, Rows, stratified_split, tensors
+from digitmlp.train import Training
+
+SAVING_SHARE = 0.05  # of the time, that saving states may take
+REFUSED = 0.005  # share of the validation digits that scores below the threshold
+COMPARED = 1000  # images on which the export is checked against PyTorch
+LONG_RUN = 1e14  # multiplications; a run with more of them says beforehand how long it takes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """A run whose data is read and split; rows are counted from 0."""
+
+    folder: Path
+    plan: Plan
+    source: Source
+    digits: Digits
+    rows: Rows
+    validation_rows: Rows
+    train_set: Batch
+    validation: Batch
+    device: torch.device
+    clock: Clock
+
+    @property
+    def card(self) -> Card:
+        plan = self.plan
+        return Card(model=plan.model, training=plan.training, data=plan.data_sha256)
+
+
+def train(
+    data: str | None = None,
+    *,
+    preset: str | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+    fine_tune: Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    model: dict[str, Any] | None = None,
+    training: dict[str, Any] | None = None,
+) -> tuple[Path, dict[str, Any]]:
+    """Train on DATA, evaluate, predict its test part; return the run folder and metrics.json.
+
+    model, training  settings in place of the preset's; a None among them keeps the preset's
+    """
+    clock = Clock()
+    before = runfolder.read_plan(out) if resume and out and out.exists() else None
+    plan = _plan(data, preset, model or {}, training or {}, before)
+    chosen = loop.choose_device(device)
+    if threads:
+        torch.set_num_threads(threads)
+    with runfolder.claimed(out, plan.preset, resume) as folder:
+        with clock("read"):
+            job = _read(folder, plan, chosen, clock)
+        if before:
+            runfolder.refuse_changes(before, job.plan)
+        state = _begin(job, resume, fine_tune)
+        _introduce(job, state)
+        _write_config(job)
+        _fit(job, state)
+        return folder, _finish(job, state)
+
+
+def _plan(
+    data: str | None,
+    preset: str | None,
+    model: dict[str, Any],
+    training: dict[str, Any],
+    before: Plan | None,
+) -> Plan:
+    """Return what to do: the settings given, for the others the resumed run's or the preset's."""
+    if before and preset is None:
+        name, base_model, base_training = before.preset, before.model, before.training
+    else:
+        name = preset or "fast"
+        base_model, base_training = presets.preset(name).model, presets.preset(name).training
+    if training.get("epochs") is not None:
+        training = {"min_steps": 0, **training}  # who says how many epochs means just that
+    return Plan(
+        preset=name,
+        data=runfolder.absolute(data) if data else before.data if before else "uci",
+        model=config.override(base_model, **model),
+        training=config.override(base_training, **training),
+    )
+
+
+def _read(folder: Path, plan: Plan, device: torch.device, clock: Clock) -> Job:
+    """Read the labelled digits and split them; raises DataError where they cannot be learned."""
+    source = sources.open_source(plan.data)
+    digits = source.read_train()
+    labels = digits.labels
+    assert labels is not None
+    found = np.unique(labels)
+    if len(found) < 2:
+        what = f"only the label {found[0]}" if len(found) else "no digits"
+        raise DataError(f"{source.name}: {what}; training needs at least two classes")
+    rows, validation_rows = stratified_split(labels, plan.training.validation, plan.training.seed)
+    return Job(
+        folder=folder,
+        plan=replace(plan, data_sha256=digits.digest()),
+        source=source,
+        digits=digits,
+        rows=rows,
+        validation_rows=validation_rows,
+        train_set=tensors(digits.images[rows], labels[rows], device),
+        validation=tensors(digits.images[validation_rows], labels[validation_rows], device),
+        device=device,
+        clock=clock,
+    )
+
+
+def _begin(job: Job, resume: bool, fine_tune: Path | None) -> Training:
+    """Return the training to go on with: the newest sound state, given weights, or new ones."""
+    if resume:
+        for path in checkpoint.states(job.folder / "state"):
+            try:
+                training, found = checkpoint.load_state(path, job.plan.training, job.device)
+            except ModelError as error:
+                say(f"warning: {error}; taking the state before it")
+                continue
+            if (found.model, found.data) != (job.plan.model, job.plan.data_sha256):
+                raise ModelError(f"{path}: the state of another run than config.json describes")
+            say(f"resuming after {len(training.history)} epochs, {training.step} steps: {path}")
+            return training
+        say("resuming: no sound state found, training from the start")
+    training = loop.start(job.plan.model, job.plan.training, job.device)
+    if fine_tune:
+        path = fine_tune / "model.safetensors" if fine_tune.is_dir() else fine_tune
+        network, found = checkpoint.load_network(path)
+        if found.model != job.plan.model:
+            raise ConfigError(
+                f"{path}: not the network that this run builds: "
+                f"{'; '.join(config.differences(found.model, job.plan.model))}; "
+                "give the preset and --hidden of that run"
+            )
+        training.network.load_state_dict(network.state_dict())
+    return training
+
+
+def _introduce(job: Job, training: Training) -> None:
+    """Say what is about to happen, and how long it takes if it takes long."""
+    plan, rows, weights = job.plan, len(job.train_set), training.network.parameter_count()
+    say(
+        f"{job.source.name}: {rows:,} × {plan.model.inputs} to train on, "
+        f"{len(job.validation):,} to validate"
+    )
+    say(
+        f"MLP {plan.model.describe()}: {weights:,} weights, on {job.device.type} "
+        f"({_device_name(job.device)}, {torch.get_num_threads()} threads, "
+        f"{loop.precision(plan.training, job.device)})"
+    )
+    left = loop.epochs(plan.training, rows) - len(training.history)
+    if 3 * rows * left * weights > LONG_RUN:
+        seconds = left * loop.seconds_per_epoch(plan.model, plan.training, job.train_set)
+        say(f"{left} epochs will take about {seconds / 60:.0f} minutes here")
+
+
+def _write_config(job: Job) -> None:
+    runfolder.write_config(
+        job.folder,
+        job.plan,
+        job.validation_rows.tolist(),
+        data={"name": job.source.name, "rows": len(job.digits)},
+        device=job.device.type,
+        device_name=_device_name(job.device),
+        threads=torch.get_num_threads(),
+        precision=loop.precision(job.plan.training, job.device),
+    )
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return runfolder.processor()
+
+
+def _fit(job: Job, training: Training) -> None:
+    """Train to the end, saving states on the way; raises Interrupted after saving the last."""
+    clock, config = job.clock, job.plan.training
+    total = loop.epochs(config, len(job.train_set))
+    validation = job.validation if len(job.validation) else None
+    saved, cost = -np.inf, 0.0
+
+    def save() -> None:
+        nonlocal saved, cost
+        began = time.perf_counter()
+        with clock("save"):
+            checkpoint.save_state(job.folder / "state", training, job.card)
+            history.write(job.folder / "history.csv", training.history)
+        saved = time.perf_counter()
+        cost = saved - began
+
+    with deferred() as signal, EpochProgress(total, len(training.history)) as progress:
+        began = time.perf_counter()
+        try:
+            for epoch in loop.fit(training, job.train_set, validation, config, stop=signal):
+                progress.show(epoch)
+                clock.seconds["train"] += epoch.seconds
+                clock.seconds["validate"] += time.perf_counter() - began - epoch.seconds
+                if epoch.epoch == total or time.perf_counter() - saved > cost / SAVING_SHARE:
+                    save()
+                began = time.perf_counter()
+        except loop.Stopped:
+            if training.history or training.step:
+                save()
+            raise Interrupted(
+                signal(),
+                f"stopped in epoch {len(training.history) + 1} of {total}; "
+                f"go on with  digitmlp train --resume --out {job.folder}",
+            ) from None
+
+
+def _finish(job: Job, training: Training) -> dict[str, Any]:
+    """Export the best epoch, judge it, predict the test part, and report."""
+    clock, folder, network = job.clock, job.folder, training.network
+    network.load_state_dict(training.best)
+    with clock("export"):
+        recognizer, card = _export(job, network)
+    with clock("predict"):
+        held_out = job.digits.select(job.validation_rows)
+        chances = recognizer.predict_proba(held_out.images)
+        judged = results.judge(chances, held_out.labels)
+        tested = None
+        if job.source.test:
+            submission = folder / "submission.csv"
+            tested = results.predict(job.source, job.source.test(), recognizer, submission)
+    result = {
+        "validation": judged,
+        "test": tested,
+        "best_epoch": training.best_epoch,
+        "parameters": network.parameter_count(),
+        "temperature": card.temperature,
+        "model_sha256": recognizer.sha256,
+    }
+    with clock("report"):
+        history.write(folder / "history.csv", training.history)
+        results.write_suspects(folder / "suspects.csv", chances, held_out, job.validation_rows)
+        results.draw(
+            folder / "figures",
+            job.digits.select(job.rows[:5000]),
+            held_out,
+            chances,
+            job.validation_rows,
+            training.history,
+            network.first_layer().numpy(),
+        )
+        results.write_metrics(folder, result, clock)
+        report.build(folder)
+    return results.write_metrics(folder, result, clock)
+
+
+def _export(job: Job, network: MLP) -> tuple[Recognizer, Card]:
+    """Write model.safetensors and model.onnx, calibrated on the validation rows.
+
+    Without any, the temperature stays 1 and the threshold comes from rows trained on.
+    """
+    images = job.validation.images if len(job.validation) else job.train_set.images[:5000]
+    logits = loop.predict_logits(network, images)
+    temperature = metrics.fit_temperature(
+        committee(logits)[: len(job.validation)].cpu().numpy(), job.validation.labels.cpu().numpy()
+    )
+    threshold = float(np.quantile(score(logits).cpu().numpy(), REFUSED))
+    card = replace(job.card, temperature=temperature, threshold=threshold)
+    checkpoint.save(job.folder / "model.safetensors", network.state_dict(), card)
+    onnx = job.folder / "model.onnx"
+    return export.save(onnx, network, card, images[:COMPARED]), card

@@ -1,0 +1,169 @@
+"""The run folder: which one a training gets, and what its config.json says."""
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from digitmlp import config, files
+from digitmlp.config import ModelConfig, TrainConfig
+from digitmlp.errors import ConfigError, ModelError, OutputError
+
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What a run is to do: all that has to be the same when it is resumed.
+
+    data       the argument DATA, a path made absolute
+    data_sha256  of the labelled digits; empty before they were read
+    """
+
+    preset: str
+    data: str
+    model: ModelConfig
+    training: TrainConfig
+    data_sha256: str = ""
+
+
+@contextmanager
+def claimed(out: Path | None, preset: str, resume: bool) -> Iterator[Path]:
+    """Hold a run folder for this process alone, made if need be; without `out` a new one.
+
+    Raises ConfigError when there is a run already that is not to be resumed, or none that is,
+    and OutputError when another process trains there or it cannot be written to.
+    """
+    if resume and (out is None or not (out / "config.json").exists()):
+        raise ConfigError(
+            f"{out}: no run to resume; expected a run folder with config.json"
+            if out
+            else "--resume needs --out with the run folder to go on with"
+        )
+    try:
+        folder = _new_folder(preset) if out is None else out
+        folder.mkdir(parents=True, exist_ok=True)
+        if not resume and any(folder.iterdir()):
+            raise ConfigError(
+                f"{folder}: not empty; give another --out, or go on with the run in it: --resume"
+            )
+        (folder / "state").mkdir(exist_ok=True)
+        (folder / "figures").mkdir(exist_ok=True)
+        lock = files.FolderLock(folder / "state" / "lock")
+    except OSError as error:
+        raise OutputError(
+            f"{error.filename or out}: cannot be written: {error.strerror}"
+        ) from error
+    with lock:
+        yield folder
+
+
+def _new_folder(preset: str) -> Path:
+    RUNS.mkdir(exist_ok=True)
+    number = 1
+    while True:
+        folder = RUNS / (preset if number == 1 else f"{preset}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def write_config(folder: Path, plan: Plan, validation_rows: list[int], **facts: Any) -> None:
+    """Write config.json; the validation rows, counted from 0, on a line of their own."""
+    settings = {
+        "preset": plan.preset,
+        "data": {"source": plan.data, "sha256": plan.data_sha256, **facts.pop("data")},
+        "model": asdict(plan.model),
+        "training": asdict(plan.training),
+        **facts,
+        "versions": versions(),
+    }
+    text = json.dumps(settings, indent=2).removesuffix("\n}")
+    files.write(
+        folder / "config.json", f'{text},\n  "validation_rows": {json.dumps(validation_rows)}\n}}\n'
+    )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return config.json as written; raises ModelError where it is missing or damaged."""
+    return read_json(folder / "config.json")
+
+
+def read_plan(folder: Path) -> Plan:
+    """Return the plan that config.json records; raises ModelError."""
+    settings = read_config(folder)
+    try:
+        return Plan(
+            preset=settings["preset"],
+            data=settings["data"]["source"],
+            data_sha256=settings["data"]["sha256"],
+            model=config.from_dict(ModelConfig, settings["model"]),
+            training=config.from_dict(TrainConfig, settings["training"]),
+        )
+    except (KeyError, TypeError, ConfigError) as error:
+        raise ModelError(f"{folder / 'config.json'}: not a run's settings: {error}") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file; raises ModelError where it is missing or damaged."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ModelError(f"{path}: damaged: {error}") from error
+    if not isinstance(values, dict):
+        raise ModelError(f"{path}: damaged: expected a JSON object")
+    return values
+
+
+def refuse_changes(before: Plan, now: Plan) -> None:
+    """Raise ConfigError naming every setting in which a resumed run would differ.
+
+    More epochs are allowed with a constant learning rate: the steps already taken stay the same.
+    """
+    training = now.training
+    if training.schedule == "constant" and training.epochs > before.training.epochs:
+        training = config.override(training, epochs=before.training.epochs)
+    changes = config.differences(before.model, now.model)
+    changes += config.differences(before.training, training)
+    if before.data_sha256 != now.data_sha256:
+        changes.append(f"data {before.data_sha256[:12]} ({before.data}) → {now.data_sha256[:12]}")
+    if changes:
+        raise ConfigError(
+            f"a resumed run keeps its settings and data, but: {'; '.join(changes)}; "
+            "leave them as they were, or start a new run with another --out"
+        )
+
+
+def absolute(data: str) -> str:
+    """Return DATA with a path made absolute; names such as `uci` stay."""
+    return str(Path(data).resolve()) if Path(data).exists() else data
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of all that the numbers may depend on."""
+    names = ("digitmlp", "numpy", "torch", "onnx", "onnxruntime", "scikit-learn", "safetensors")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}
+
+
+def processor() -> str:
+    """Return the name of the CPU."""
+    try:
+        with Path("/proc/cpuinfo").open() as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,46 @@
+"""Data flows one way: a module imports only from modules before it in this list."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import digitmlp
+
+PACKAGE = Path(digitmlp.__file__).parent
+LAYERS = """
+    errors interrupt config presets files digits history progress card
+    picture kaggle sources
+    metrics recognizer
+    split augment model train checkpoint export
+    figures report
+    runfolder results run estimator
+    commands tables cli
+""".split()
+LIGHT = {"torch", "sklearn", "matplotlib", "safetensors", "jinja2", "onnx", "pyarrow"}
+
+
+def imports(name: str) -> set[str]:
+    source = (PACKAGE / f"{name}.py").read_text()
+    direct = re.findall(r"^\s*from digitmlp\.(\w+) import", source, re.M)
+    listed = re.findall(r"^\s*from digitmlp import (\([^)]*\)|.+)$", source, re.M)
+    names = re.findall(
+        r"(\w+)(?: as \w+)?", " ".join(re.sub(r" as \w+", "", line) for line in listed)
+    )
+    return {*direct, *names}
+
+
+def test_every_module_has_its_place():
+    found = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
+    assert found == set(LAYERS)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_module_imports_only_earlier_layers(name):
+    assert imports(name) <= set(LAYERS[: LAYERS.index(name)])
+
+
+def test_layer_test_sees_imports_of_every_form():
+    assert {"files", "config"} <= imports("runfolder")  # from digitmlp import …
+    assert "errors" in imports("files")  # from digitmlp.errors import …
+    assert "report" in imports("commands")  # inside a function
