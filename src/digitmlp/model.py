@@ -27,6 +27,9 @@ class Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.baddbmm(self.bias, x, self.weight)
 
+    def extra_repr(self) -> str:
+        return "{}, {} to {}".format(*self.weight.shape)
+
 
 class BatchNorm(nn.Module):
     """Batch normalization of each member's features (Ioffe and Szegedy 2015): (members, B, width).
@@ -59,6 +62,9 @@ class BatchNorm(nn.Module):
             eps=self.epsilon,
         )
         return rows.view(batch, members, width).transpose(0, 1)
+
+    def extra_repr(self) -> str:
+        return "{}, {}".format(*self.gain.shape)
 
 
 class MLP(nn.Module):
