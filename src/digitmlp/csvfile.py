@@ -3,26 +3,32 @@
 import contextlib
 import csv
 import re
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digitmlp.digits import CLASSES, PIXELS, SIDE, Digits, unscaled
+from digitmlp.checks import (
+    BATCH_ROWS,
+    LABELLED,
+    UNLABELLED,
+    reading,
+    refuse_bomb,
+    unscaled,
+    wrong_value,
+)
+from digitmlp.digits import CLASSES, PIXELS, SIDE, Digits
 from digitmlp.errors import DataError
 
 LABEL = "label"
 PIXEL_COLUMNS = [f"pixel{number}" for number in range(PIXELS)]
 
-BATCH_ROWS = 8192
 _BLOCK = 1 << 19  # bytes parsed at once: with all that is made of them, they stay in the cache
+_DECIMAL = re.compile(r"[01]?\.[0-9]*(e-?[0-9]+)?", re.IGNORECASE)  # scaled to 0-1, it seems
 _LONGEST_LINE = 1 << 16  # bytes; a header has some 7,000, a row at most 3,140
-_BOMB_BYTES, _BOMB_RATIO = 1 << 28, 200  # real files shrink to a ninth
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +87,7 @@ class CsvFile:
         block = self._next_block(file)
         while block:
             total += len(block)
-            if total > max(_BOMB_BYTES, _BOMB_RATIO * self.packed):
-                raise DataError(
-                    f"{self.name}: unpacks to more than {_BOMB_RATIO} times its size, as a zip "
-                    "bomb does; if it is sound, give it unpacked"
-                )
+            refuse_bomb(self.name, total, self.packed)
             following = self._next_block(file)
             if not following:
                 block = block.rstrip(b"\n") + b"\n"
@@ -111,17 +113,6 @@ class CsvFile:
             yield file
 
 
-@contextlib.contextmanager
-def reading(name: str) -> Iterator[None]:
-    """Turn what goes wrong while a file is read or unpacked into a DataError."""
-    try:
-        yield
-    except OSError as error:
-        raise DataError(f"{name}: cannot be read: {error.strerror or error}") from error
-    except (EOFError, zlib.error, BadZipFile, NotImplementedError) as error:
-        raise DataError(f"{name}: damaged ({error}); download or copy it again") from error
-
-
 @dataclass(frozen=True, slots=True)
 class _Header:
     """Where the columns stand: their names in order, that of the label, those of the pixels."""
@@ -132,15 +123,9 @@ class _Header:
 
     def expect(self, name: str, labelled: bool) -> None:
         if labelled and self.label is None:
-            raise DataError(
-                f"{name}: has no label column, so it is a test file; "
-                "training and evaluation need a label in every row"
-            )
+            raise DataError(f"{name}: {UNLABELLED}")
         if not labelled and self.label is not None:
-            raise DataError(
-                f"{name}: has a label column, so it is a training file; "
-                "give a file without labels to predict for"
-            )
+            raise DataError(f"{name}: {LABELLED}")
 
     def has_wrong_label(self, cells: NDArray[np.uint8]) -> bool:
         return self.label is not None and bool(cells[:, self.label].max() >= CLASSES)
@@ -162,18 +147,15 @@ def _read_header(name: str, file: BinaryIO) -> _Header:
     if not line.strip():
         what = "the first line is blank" if line else "is empty"
         raise DataError(f"{name}: {what}; {expected}")
+    line = line.rstrip(b"\r\n")
     if b"\0" in line or line.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError(f"{name}: is UTF-16 or no text at all; save it as CSV in UTF-8")
-    try:
-        (columns,) = csv.reader([line.decode("utf-8-sig", "replace").rstrip("\r\n")])
-    except (csv.Error, ValueError) as error:
-        raise DataError(f"{name}: the first line cannot be read ({error}); {expected}") from error
+    if b"\r" in line:
+        raise DataError(f"{name}: its lines end in CR alone; save it with LF or CR LF")
+    columns = next(csv.reader([line.decode("utf-8-sig", "replace")]))
     places = {column: place for place, column in enumerate(columns)}
     if not places.keys() & {LABEL, *PIXEL_COLUMNS}:
         raise DataError(f"{name}: the first line starts with {columns[0][:20]!r}; {expected}")
-    for place, column in enumerate(columns):
-        if places[column] != place:
-            raise DataError(f"{name}: column {column!r} is there twice; {expected}")
     expect_columns(name, columns)
     pixels = np.array([places[column] for column in PIXEL_COLUMNS])
     return _Header(columns, places.get(LABEL), pixels)
@@ -181,8 +163,13 @@ def _read_header(name: str, file: BinaryIO) -> _Header:
 
 def expect_columns(name: str, columns: list[str]) -> None:
     """Raise DataError unless these are pixel0 to pixel783, with or without label, in any order."""
-    missing = [column for column in PIXEL_COLUMNS if column not in set(columns)]
-    unknown = [column for column in columns if column not in {LABEL, *PIXEL_COLUMNS}]
+    expected = "expected label (if known) and pixel0 to pixel783, in any order"
+    for place, column in enumerate(columns):
+        if column in columns[:place]:
+            raise DataError(f"{name}: column {column[:20]!r} is there twice; {expected}")
+    there, known = set(columns), {LABEL, *PIXEL_COLUMNS}
+    missing = [column for column in PIXEL_COLUMNS if column not in there]
+    unknown = [column for column in columns if column not in known]
     faults = [
         f"{len(faulty):,} columns are {word} ({faulty[0][:20]!r} is the first)"
         if len(faulty) > 1
@@ -191,10 +178,7 @@ def expect_columns(name: str, columns: list[str]) -> None:
         if faulty
     ]
     if faults:
-        raise DataError(
-            f"{name}: {' and '.join(faults)}; "
-            "expected label (if known) and pixel0 to pixel783, in any order"
-        )
+        raise DataError(f"{name}: {' and '.join(faults)}; {expected}")
 
 
 def _parse(block: bytes, columns: int) -> NDArray[np.uint8] | None:
@@ -249,16 +233,7 @@ def _fault(name: str, columns: list[str], block: bytes, row: int) -> DataError:
         for column, cell in zip(columns, cells, strict=True):
             most = CLASSES - 1 if column == LABEL else 255
             if not re.fullmatch("[0-9]{1,3}", cell) or int(cell) > most:
-                return DataError(_about_cell(name, number, column, cell, most))
+                place = f"{name}: row {number}, column {column}"
+                value = repr(cell[:20]) if cell else "empty"
+                return wrong_value(place, value, most, decimal=bool(_DECIMAL.fullmatch(cell)))
     raise AssertionError("the block was refused, yet every cell is right")
-
-
-def _about_cell(name: str, row: int, column: str, cell: str, most: int) -> str:
-    what = f"is {cell[:20]!r}" if cell else "is empty"
-    advice = ""
-    if most == 255 and re.fullmatch(r"[01]?\.[0-9]+(e-?[0-9]+)?|[01]\.", cell):
-        advice = "; pixels scaled to 0-1 must be multiplied by 255 and rounded first"
-    return (
-        f"{name}: row {row}, column {column} {what}; "
-        f"expected a whole number from 0 to {most}{advice}"
-    )

@@ -1,7 +1,7 @@
 """Digits: the images and labels that every source is read into."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -64,9 +64,9 @@ class Digits:
 class Source:
     """What DATA offers; nothing is read before one of its functions is called.
 
-    train        reads the labelled part to train on; None where there is none
-    test         yields the test part in order, in batches of bounded size (`Digits` each), with
-                 labels where the source has them; None where there is no test part
+    train        yields the labelled part to train on, in order, in batches of bounded size; None
+                 where there is none
+    test         yields the test part likewise, with labels where the source has them
     ids          reads Kaggle's ImageIds in the order of the test part; None: count from 1
     named        the digits have file names: predictions are `file,label` rows
     no_train     why there is nothing to train on, where there is not
@@ -75,7 +75,7 @@ class Source:
     """
 
     name: str
-    train: Callable[[], Digits] | None = None
+    train: Callable[[], Iterator[Digits]] | None = None
     test: Callable[[], Iterator[Digits]] | None = None
     ids: Callable[[], NDArray[np.int64]] | None = None
     named: bool = False
@@ -87,7 +87,7 @@ class Source:
         """Return the labelled part; raises DataError where the source has none."""
         if self.train is None:
             raise DataError(f"{self.name}: {self.no_train}")
-        digits = self.train()
+        digits = concatenate(list(self.train()))
         if not len(digits):
             raise DataError(f"{self.name}: has no rows; training needs labelled digits")
         return digits
@@ -116,20 +116,3 @@ def concatenate(batches: list[Digits]) -> Digits:
         np.concatenate(labels) if labels else None,
         tuple(name for part in names for name in part) if names else None,
     )
-
-
-def unscaled(name: str, batches: Iterable[Digits]) -> Iterator[Digits]:
-    """Yield the batches; raise DataError after the last one if the highest pixel of all is 1.
-
-    Such digits were scaled to 0-1 and cut to whole numbers: nearly all of their ink is lost. Only
-    after the last pixel is this certain. All zeros are blank images, and fine.
-    """
-    highest = 0
-    for batch in batches:
-        highest = max(highest, int(batch.images.max(initial=0)))
-        yield batch
-    if highest == 1:
-        raise DataError(
-            f"{name}: the highest of all pixels is 1, expected 0 to 255; "
-            "pixels scaled to 0-1 must be multiplied by 255 and rounded first"
-        )

@@ -4,7 +4,7 @@ import contextlib
 import csv
 import gzip
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitmlp import files
-from digitmlp.csvfile import CsvFile, reading
-from digitmlp.digits import CLASSES, Digits, Labels, Source, concatenate
+from digitmlp.checks import LABELLED, UNLABELLED, reading
+from digitmlp.csvfile import CsvFile
+from digitmlp.digits import CLASSES, Digits, Labels, Source
 from digitmlp.errors import DataError
 
 TRAIN, TEST, SAMPLE = "train.csv", "test.csv", "sample_submission.csv"
@@ -27,18 +28,8 @@ def open_csv(path: Path) -> Source:
     """Return a CSV, plain or gzip-compressed, as a source: by its header, to train or to test."""
     file = _loose(path)
     if file.is_labelled():
-        return Source(
-            name=file.name,
-            train=_labelled(file),
-            no_test="has a label column, so it is a training file; "
-            "give a file without labels to predict for",
-        )
-    return Source(
-        name=file.name,
-        test=lambda: file.read(labelled=False),
-        no_train="has no label column, so it is a test file; "
-        "training and evaluation need a label in every row",
-    )
+        return Source(name=file.name, train=lambda: file.read(labelled=True), no_test=LABELLED)
+    return Source(name=file.name, test=lambda: file.read(labelled=False), no_train=UNLABELLED)
 
 
 def open_folder(folder: Path) -> Source:
@@ -91,16 +82,12 @@ def _source(name: str, found: dict[str, CsvFile]) -> Source:
         raise DataError(f"{name}: holds neither {TRAIN} nor {TEST}; expected Kaggle's files")
     return Source(
         name=name,
-        train=None if train is None else _labelled(train),
+        train=None if train is None else lambda: train.read(labelled=True),
         test=None if test is None else lambda: test.read(labelled=False),
         ids=None if sample is None else lambda: read_ids(sample),
         no_train=f"has no {TRAIN}; training and evaluation need labelled digits",
         no_test=f"has no {TEST}; there is nothing to predict for",
     )
-
-
-def _labelled(file: CsvFile) -> Callable[[], Digits]:
-    return lambda: concatenate(list(file.read(labelled=True)))
 
 
 def read_ids(file: CsvFile) -> NDArray[np.int64]:
@@ -109,7 +96,7 @@ def read_ids(file: CsvFile) -> NDArray[np.int64]:
     row = 0
     with file.opened() as opened:
         try:
-            header = opened.readline(1000).decode("utf-8-sig").strip().split(",")
+            header = next(csv.reader([opened.readline(1000).decode("utf-8-sig").strip()]), [])
             place = header.index("ImageId")
             for block in file.blocks(opened):
                 ids = []

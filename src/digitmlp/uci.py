@@ -1,6 +1,7 @@
 """The UCI digits that come inside scikit-learn, brought into MNIST's form."""
 
 import functools
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,18 +19,16 @@ _GROUND, _INK = 0.35, 0.6  # shares of inked pixels; chosen by eye, to look as c
 
 def open_uci() -> Source:
     """Return the 1,797 digits as a source; every fourth of each label is the test part."""
-    return Source(
-        name="uci", train=lambda: _part(test=False), test=lambda: iter([_part(test=True)])
-    )
+    return Source(name="uci", train=lambda: _part(test=False), test=lambda: _part(test=True))
 
 
-def _part(*, test: bool) -> Digits:
+def _part(*, test: bool) -> Iterator[Digits]:
     digits = _digits()
     assert digits.labels is not None
     tested = np.zeros(len(digits), bool)
     for label in range(CLASSES):
         tested[np.flatnonzero(digits.labels == label)[3::4]] = True
-    return digits.select(np.flatnonzero(tested == test))
+    yield digits.select(np.flatnonzero(tested == test))
 
 
 @functools.cache
