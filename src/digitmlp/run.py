@@ -276,7 +276,8 @@ def _finish(job: Job, training: Training) -> dict[str, Any]:
             training.history,
             network.first_layer().numpy(),
         )
-        results.write_metrics(folder, result, clock)
+    results.write_metrics(folder, result, clock)
+    with clock("report"):
         report.build(folder)
     return results.write_metrics(folder, result, clock)
 
