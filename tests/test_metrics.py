@@ -80,7 +80,6 @@ def test_wilson_agrees_with_scipy(correct, count):
 
 def test_ece_agrees_with_a_plain_loop_over_fifteen_bins():
     _, probabilities, labels = answers(2000, seed=1, sharpness=1.0)
-    probabilities[0] = [0.2] * 5 + [0] * 5  # on the edge between two bins
     top, right = probabilities.max(1).astype(np.float64), probabilities.argmax(1) == labels
     ece = 0.0
     for number in range(15):
@@ -90,6 +89,13 @@ def test_ece_agrees_with_a_plain_loop_over_fifteen_bins():
     evaluation = metrics.evaluate(probabilities, labels)
     assert evaluation.ece == pytest.approx(ece)
     assert sum(part.count for part in evaluation.reliability) == 2000
+
+
+def test_reliability_bins_are_closed_above():
+    half = np.zeros((1, 10), np.float32)
+    half[0, :2] = 0.5
+    (part,) = metrics.reliability(half, np.array([0]), [0, 0.5, 1])
+    assert (part.low, part.high, part.count, part.confidence, part.accuracy) == (0, 0.5, 1, 0.5, 1)
 
 
 def test_ece_is_zero_for_answers_as_sure_as_they_are_right():
