@@ -1,9 +1,15 @@
 """Digits made up for the tests: each class has a shape of its own, with noise."""
 
+import os
+
 import numpy as np
 import pytest
 
 from digitmlp.digits import Digits
+
+# Before torch is imported, here and in every process a test starts: what is computed is so small
+# that a second thread only waits, and seconds are lost where other work keeps the cores busy.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def make_digits(count: int, seed: int = 0) -> Digits:

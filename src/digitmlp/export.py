@@ -82,14 +82,13 @@ def to_onnx(network: MLP, card: Card) -> onnx.ModelProto:
 
 
 def save(path: Path, network: MLP, card: Card, images: torch.Tensor) -> recognizer.Recognizer:
-    """Write the sealed model.onnx; return it loaded, after checking it against PyTorch.
+    """Check the network as ONNX against PyTorch, write the sealed model.onnx, return it loaded.
 
     images  uint8 (n, 784), on the network's device, to compare on
-    Raises ModelError when the probabilities differ by more than TOLERANCE.
+    Raises ModelError when the probabilities differ by more than TOLERANCE; nothing is then written.
     """
-    content = to_onnx(network, card).SerializeToString(deterministic=True)
-    files.write(path, files.seal(content))
-    loaded = recognizer.load(path)
+    content = files.seal(to_onnx(network, card).SerializeToString(deterministic=True))
+    loaded = recognizer.from_sealed(content, files.checksum(content, path), path)
     with torch.no_grad():
         logs = committee(predict_logits(network, images))
         expected = torch.softmax(logs / card.temperature, -1).cpu().numpy()
@@ -100,4 +99,5 @@ def save(path: Path, network: MLP, card: Card, images: torch.Tensor) -> recogniz
             f"{path}: its probabilities differ from PyTorch's by {difference:.1e}, "
             f"expected at most {TOLERANCE:.0e}"
         )
+    files.write(path, content)
     return loaded

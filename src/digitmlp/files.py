@@ -83,6 +83,11 @@ def read_sealed(path: Path) -> tuple[bytes, str]:
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+    return content, checksum(content, path)
+
+
+def checksum(content: bytes, path: Path) -> str:
+    """Return the SHA-256 that sealed content carries; raises ModelError naming the path."""
     seals = _SEAL.findall(content)
     if len(seals) != 1:
         what = "is empty" if not content else "is cut or was not written by digitmlp"
@@ -90,7 +95,8 @@ def read_sealed(path: Path) -> tuple[bytes, str]:
     zeroed = content.replace(seals[0], b"0" * 64)
     if hashlib.sha256(zeroed).hexdigest().encode() != seals[0]:
         raise ModelError(f"{path}: damaged: its content does not match its checksum; copy it again")
-    return content, seals[0].decode()
+    sha256: str = seals[0].decode()
+    return sha256
 
 
 class FolderLock:

@@ -1,6 +1,7 @@
 """The one way to predict from a saved model: ONNX Runtime, no torch."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,13 @@ from digitmlp.errors import DataError, ModelError
 
 SHIPPED = Path(__file__).with_name("weights.onnx")
 BATCH = 1024  # images a run: enough for full speed, and the activations stay in the cache
+
+# Inputs and outputs: name, type, shape.
+CONTRACT = [
+    ("images", "tensor(uint8)", ["n", SIDE, SIDE]),
+    ("probabilities", "tensor(float)", ["n", CLASSES]),
+    ("score", "tensor(float)", ["n"]),
+]
 
 Floats = NDArray[np.float32]
 
@@ -70,7 +78,14 @@ def load(model: str | os.PathLike[str] | None = None, threads: int | None = None
     Raises ModelError when there is no such model, it was not written by digitmlp, or is damaged.
     """
     path = find(model)
-    content, sha256 = files.read_sealed(path)
+    return from_sealed(*files.read_sealed(path), path, threads)
+
+
+def from_sealed(content: bytes, sha256: str, path: Path, threads: int | None = None) -> Recognizer:
+    """Return a Recognizer for what a model.onnx holds; raises ModelError naming the path."""
+    # Weights outside the file are found by an entry of this name; nothing of ours contains it.
+    if b"location" in content:
+        raise ModelError(f"{path}: refers to another file; expected all weights in this one")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is raised, not printed
     options.intra_op_num_threads = threads or 0
@@ -79,22 +94,56 @@ def load(model: str | os.PathLike[str] | None = None, threads: int | None = None
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime has no common class for what it raises
         raise ModelError(f"{path}: ONNX Runtime refuses it: {error}") from error
-    contract = [(node.name, node.type, node.shape[1:]) for node in session.get_inputs()]
-    contract += [(node.name, node.type, node.shape[1:]) for node in session.get_outputs()]
-    expected = [
-        ("images", "tensor(uint8)", [SIDE, SIDE]),
-        ("probabilities", "tensor(float)", [CLASSES]),
-        ("score", "tensor(float)", []),
-    ]
-    if contract != expected:
-        raise ModelError(f"{path}: has inputs and outputs {contract}, expected {expected}")
+    nodes = [*session.get_inputs(), *session.get_outputs()]
+    contract = [(node.name, node.type, node.shape) for node in nodes]
+    if contract != CONTRACT:
+        raise ModelError(f"{path}: has inputs and outputs {contract}, expected {CONTRACT}")
+    for name, values in _weights(content):
+        if not np.isfinite(values).all():
+            raise ModelError(f"{path}: weight {name} holds NaN or infinity; train again")
     card = Card.from_text(session.get_modelmeta().custom_metadata_map.get(KEY), path)
-    recognizer = Recognizer(session, card, sha256)
-    # A weight that is NaN or infinite shows on any image, since every weight is multiplied.
-    probabilities, scores = recognizer.recognize(np.zeros((1, SIDE, SIDE), np.uint8))
-    if not (np.isfinite(probabilities).all() and np.isfinite(scores).all()):
-        raise ModelError(f"{path}: gives NaN; its weights are damaged; train again")
-    return recognizer
+    return Recognizer(session, card, sha256)
+
+
+def _weights(content: bytes) -> Iterator[tuple[str, Floats]]:
+    """Yield name and values of each float32 weight in an ONNX model that the runtime accepts."""
+    # Numbers as in onnx.proto: a model's graph, its initializers, their name, type and values.
+    for graph in _fields(memoryview(content), 7):
+        for tensor in _fields(graph, 5):
+            name = b"".join(_fields(tensor, 8)).decode()
+            if b"\x01" in map(bytes, _fields(tensor, 2)):
+                for values in (*_fields(tensor, 4), *_fields(tensor, 9)):
+                    yield name, np.frombuffer(values, "<f4")
+
+
+def _fields(message: memoryview, wanted: int) -> Iterator[memoryview]:
+    """Yield the content of each field of this number in a protobuf message."""
+    place = 0
+    while place < len(message):
+        key, place = _varint(message, place)
+        number, kind = divmod(key, 8)
+        first, end = place, place + 8  # kind 1
+        if kind == 0:
+            _, end = _varint(message, place)
+        elif kind == 2:
+            size, first = _varint(message, place)
+            end = first + size
+        elif kind == 5:
+            end = place + 4
+        if number == wanted:
+            yield message[first:end]
+        place = end
+
+
+def _varint(message: memoryview, place: int) -> tuple[int, int]:
+    """Return the variable-length integer at this place and the place after it."""
+    value = shift = 0
+    while True:
+        byte = message[place]
+        value |= (byte & 127) << shift
+        place, shift = place + 1, shift + 7
+        if byte < 128:
+            return value, place
 
 
 def find(model: str | os.PathLike[str] | None) -> Path:
