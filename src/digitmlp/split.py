@@ -1,5 +1,6 @@
 """Rows for training and for validation, and the tensors made of them."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,7 @@ class Batch:
 
 def tensors(images: NDArray[np.generic], labels: Rows, device: torch.device) -> Batch:
     """Return images (n, …), flattened to a row each, and labels (n,) as tensors on the device."""
-    flat = np.ascontiguousarray(images).reshape(len(images), -1)
+    flat = np.ascontiguousarray(images).reshape(len(images), math.prod(images.shape[1:]))
     return Batch(
         torch.from_numpy(flat).to(device),
         torch.from_numpy(np.ascontiguousarray(labels, np.int64)).to(device),
