@@ -192,11 +192,9 @@ def _parse(block: bytes, columns: int) -> NDArray[np.uint8] | None:
     digit = text - np.uint8(ord("0"))  # wraps around: all that is no digit is above 9
     place = np.flatnonzero(digit > 9)  # of the comma or line feed after each cell
     rows, rest = divmod(len(place), columns)
-    line_feed = text == ord("\n")
     if (
         rest
-        or not line_feed[place[columns - 1 :: columns]].all()
-        or np.count_nonzero(line_feed) != rows
+        or (text[place[columns - 1 :: columns]] != ord("\n")).any()
         or np.count_nonzero(text == ord(",")) != rows * (columns - 1)
     ):
         return None
