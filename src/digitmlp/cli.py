@@ -1,5 +1,6 @@
 """The command line: parses, calls, prints; it decides nothing."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -11,7 +12,7 @@ import typer
 
 from digitmlp.config import Device, ModelConfig, TrainConfig
 from digitmlp.errors import DigitmlpError, MissingExtraError
-from digitmlp.interrupt import raise_on_terminate
+from digitmlp.interrupt import Interrupted, raise_on_signals
 
 app = typer.Typer(
     name="digitmlp",
@@ -29,14 +30,12 @@ def _flag(kind: type, name: str, *names: str, **options: Any) -> Any:
     return typer.Option(*names, help=help[:1].upper() + help[1:], show_default=False, **options)
 
 
-Data = Annotated[
-    str,
-    typer.Argument(
-        help="Kaggle's folder or zip, a csv, IDX, npz, parquet, a folder of pictures, "
-        "[bold]uci[/] or [bold]mnist[/].",
-        metavar="DATA",
-    ),
-]
+_DATA = typer.Argument(
+    help="Kaggle's folder or zip, a csv, IDX, npz, parquet, a folder of pictures, "
+    "[bold]uci[/] or [bold]mnist[/].",
+    metavar="DATA",
+)
+Data = Annotated[str, _DATA]
 Model = Annotated[
     Path | None,
     typer.Option(help="A run folder or a model.onnx; left out: the weights shipped with digitmlp."),
@@ -69,7 +68,7 @@ def _main(
 @app.command()
 def train(
     context: typer.Context,
-    data: Data = "",
+    data: Annotated[str | None, _DATA] = None,
     preset: Annotated[
         str | None, typer.Option(help="tutorial, fast or best; left out: fast.")
     ] = None,
@@ -104,14 +103,17 @@ def train(
     from digitmlp import config, run, tables
 
     folder, result = run.train(
-        data or None,
+        data,
         preset=preset,
         out=out,
         resume=resume,
         fine_tune=fine_tune,
         device=device,
         threads=threads or context.obj,
-        model={"hidden": config.parse_hidden(hidden) if hidden else None, "members": members},
+        model={
+            "hidden": config.parse_hidden(hidden) if hidden is not None else None,
+            "members": members,
+        },
         training={
             "epochs": epochs,
             "batch_size": batch_size,
@@ -232,28 +234,50 @@ def report(
 
 def main() -> None:
     """Run the command line; every foreseen failure is a sentence and an exit code."""
-    for stream in (sys.stdout, sys.stderr):  # names of files need not be valid UTF-8
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    raise_on_terminate()
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as by `>&-`
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+        getattr(sys, name).reconfigure(errors="backslashreplace")  # file names need not be UTF-8
+    raise_on_signals()
+    code = _run()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:
+            code = code or _fail(error)
+            # Python would try again at its end, and report that as well.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command given; return the exit code."""
     try:
-        app(standalone_mode=True)
-    except DigitmlpError as error:
-        _fail(str(error), error.exit_code)
+        app()
+    except SystemExit as end:
+        return int(end.code or 0)
     except ModuleNotFoundError as error:
         missing = MissingExtraError.of(error)
         if missing is None:
             raise
-        _fail(str(missing), missing.exit_code)
-    except MemoryError:
-        _fail("out of memory; give less data, a smaller network, or more memory", 1)
-    except BrokenPipeError:  # the reader of our output has gone, as in `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror or error}", 1)
+        return _fail(missing)
+    except (DigitmlpError, Interrupted, OSError, MemoryError) as error:
+        return _fail(error)
+    except RuntimeError as error:
+        if "memory" not in str(error):  # torch has no class for it
+            raise
+        return _fail(MemoryError())
+    return 0
 
 
-def _fail(message: str, code: int) -> None:
-    print(f"digitmlp: {message}", file=sys.stderr)
-    sys.exit(code)
+def _fail(error: BaseException) -> int:
+    """Print what has gone wrong as one sentence; return the exit code."""
+    message = str(error)
+    if isinstance(error, MemoryError):
+        message = "out of memory; give less data, a smaller network, or more memory"
+    elif isinstance(error, OSError):
+        message = f"{error.filename or 'output'}: {error.strerror or error}"
+    if not isinstance(error, BrokenPipeError):  # that reader has gone, as in `| head`: no news
+        with contextlib.suppress(OSError):
+            print(f"digitmlp: {message}", file=sys.stderr)
+    return getattr(error, "exit_code", 1)

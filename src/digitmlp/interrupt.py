@@ -6,25 +6,29 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from digitmlp.errors import DigitmlpError
+WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
-class Interrupted(DigitmlpError):  # noqa: N818 - a request that was followed, not an error
-    """A signal ended the work; the exit code says which, as a shell does: 128 + its number."""
+class Interrupted(BaseException):
+    """A signal ended the work; the exit code says which, as a shell does: 128 + its number.
 
-    def __init__(self, number: int, message: str = "interrupted") -> None:
+    Not an Exception, so that nobody on the way up takes it for a failure of his own.
+    """
+
+    def __init__(self, number: int, message: str) -> None:
         self.exit_code = 128 + number
         self.number = number
         super().__init__(message)
 
 
-def raise_on_terminate() -> None:
-    """From now on SIGTERM raises Interrupted, as Ctrl-C raises KeyboardInterrupt."""
+def raise_on_signals() -> None:
+    """From now on Ctrl-C and SIGTERM raise Interrupted, wherever the program is."""
 
     def handle(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(number, "terminated")
+        raise Interrupted(number, WORDS[signal.Signals(number)])
 
-    signal.signal(signal.SIGTERM, handle)
+    for number in WORDS:
+        signal.signal(number, handle)
 
 
 @contextlib.contextmanager
@@ -37,7 +41,7 @@ def deferred() -> Iterator[Callable[[], int]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: 0
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in WORDS}
 
     def restore() -> None:
         for number, handler in before.items():
@@ -48,7 +52,7 @@ def deferred() -> Iterator[Callable[[], int]]:
         received = number
         restore()
 
-    for number in before:
+    for number in WORDS:
         signal.signal(number, handle)
     try:
         yield lambda: received

@@ -21,8 +21,8 @@ def open_source(data: str) -> Source:
         return mnist.open_mnist()
     path = Path(data)
     with reading(data):
-        if not path.exists():
-            raise DataError(f"{data}: there is no such file or folder; {EXPECTED}")
+        if not data or not path.exists():
+            raise DataError(f"{data or repr(data)}: there is no such file or folder; {EXPECTED}")
         return _open_folder(path) if path.is_dir() else _open_file(path)
 
 
