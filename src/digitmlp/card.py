@@ -7,7 +7,7 @@ from typing import Any
 
 from digitmlp import config, files
 from digitmlp.config import ModelConfig, TrainConfig
-from digitmlp.errors import ConfigError, ModelError
+from digitmlp.errors import ModelError
 
 KEY = "digitmlp"  # of the metadata entry that holds the card
 FORMAT = 1  # raised when files written from then on can no longer be read by older versions
@@ -51,5 +51,5 @@ class Card:
             model = config.from_dict(ModelConfig, facts.pop("model"))
             training = config.from_dict(TrainConfig, facts.pop("training"))
             return Card(model=model, training=training, **facts)
-        except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise ModelError(f"{where}: its metadata is not digitmlp's: {error}") from error

@@ -71,7 +71,10 @@ def check(wanted: dict[str, Tensor], found: dict[str, Tensor], path: Path) -> No
 
 
 def save_state(folder: Path, training: Training, card: Card) -> Path:
-    """Write the state of a training into the folder, and delete all but the newest states."""
+    """Write the state of a training into the folder; keep the one before it, delete all others.
+
+    Those of later steps too: the training has not come from them, so they were damaged.
+    """
     card = Card(
         model=card.model,
         training=card.training,
@@ -87,8 +90,10 @@ def save_state(folder: Path, training: Training, card: Card) -> Path:
     )
     path = folder / f"epoch-{len(training.history):05}-step-{training.step:07}.safetensors"
     save(path, _state_tensors(training), card)
-    for old in states(folder)[STATES_KEPT:]:
-        old.unlink(missing_ok=True)
+    found = states(folder)
+    kept = found[found.index(path) :][:STATES_KEPT]
+    for other in set(found) - set(kept):
+        other.unlink(missing_ok=True)
     return path
 
 

@@ -100,6 +100,7 @@ def draw(
             "most-wrong": figures.most_wrong(held_out.images, labels, chances, rows + 1),
             "calibration": figures.calibration(chances, labels),
         }
+    folder.mkdir(exist_ok=True)
     for name, figure in drawn.items():
         figures.save(figure, folder / f"{name}.png")
 

@@ -1,5 +1,6 @@
 """The main job: from DATA to a run folder with a model, its measure and its predictions."""
 
+import shlex
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,43 +77,64 @@ def train(
     model, training  settings in place of the preset's; a None among them keeps the preset's
     """
     clock = Clock()
-    before = runfolder.read_plan(out) if resume and out and out.exists() else None
-    plan = _plan(data, preset, model or {}, training or {}, before)
-    chosen = loop.choose_device(device)
-    if threads:
-        torch.set_num_threads(threads)
-    with runfolder.claimed(out, plan.preset, resume) as folder:
+    before = _recorded(data, out) if resume else None
+    plan = _plan(before, preset, model or {}, training or {})
+    plan = replace(
+        plan,
+        data=plan.data if data is None else runfolder.absolute(data),
+        start=plan.start if fine_tune is None else str(fine_tune.resolve()),
+        device=plan.device if device == "auto" else device,
+        threads=threads or plan.threads,
+    )
+    chosen = loop.choose_device(plan.device)
+    if plan.threads:
+        torch.set_num_threads(plan.threads)
+    with runfolder.claimed(out, plan.preset, resume=before is not None) as folder:
         with clock("read"):
             job = _read(folder, plan, chosen, clock)
         if before:
             runfolder.refuse_changes(before, job.plan)
-        state = _begin(job, resume, fine_tune)
-        _introduce(job, state)
+        state = _begin(job, resume)
         _write_config(job)
-        _fit(job, state)
-        return folder, _finish(job, state)
+        _introduce(job, state)
+        try:
+            _fit(job, state)
+            return folder, _finish(job, state)
+        except Interrupted as stop:
+            command = f"digitmlp train --resume --out {shlex.quote(str(folder))}"
+            raise Interrupted(stop.number, f"{stop}; go on with  {command}") from None
+
+
+def _recorded(data: str | None, out: Path | None) -> Plan | None:
+    """Return the plan of the run to resume; None where there is only DATA to start with."""
+    if out is None:
+        raise ConfigError("--resume needs --out with the run folder to go on with")
+    if (out / "config.json").exists():
+        return runfolder.read_plan(out)
+    if data is None:
+        raise ConfigError(
+            f"{out}: no run to resume; expected a run folder with config.json, "
+            "or DATA to start from"
+        )
+    return None
 
 
 def _plan(
-    data: str | None,
-    preset: str | None,
-    model: dict[str, Any],
-    training: dict[str, Any],
-    before: Plan | None,
+    before: Plan | None, preset: str | None, model: dict[str, Any], training: dict[str, Any]
 ) -> Plan:
     """Return what to do: the settings given, for the others the resumed run's or the preset's."""
-    if before and preset is None:
-        name, base_model, base_training = before.preset, before.model, before.training
-    else:
+    plan = before
+    if plan is None or preset:
         name = preset or "fast"
-        base_model, base_training = presets.preset(name).model, presets.preset(name).training
+        chosen = presets.preset(name)
+        plan = plan or Plan(preset=name, data="uci", model=chosen.model, training=chosen.training)
+        plan = replace(plan, preset=name, model=chosen.model, training=chosen.training)
     if training.get("epochs") is not None:
         training = {"min_steps": 0, **training}  # who says how many epochs means just that
-    return Plan(
-        preset=name,
-        data=runfolder.absolute(data) if data else before.data if before else "uci",
-        model=config.override(base_model, **model),
-        training=config.override(base_training, **training),
+    return replace(
+        plan,
+        model=config.override(plan.model, **model),
+        training=config.override(plan.training, **training),
     )
 
 
@@ -141,7 +163,7 @@ def _read(folder: Path, plan: Plan, device: torch.device, clock: Clock) -> Job:
     )
 
 
-def _begin(job: Job, resume: bool, fine_tune: Path | None) -> Training:
+def _begin(job: Job, resume: bool) -> Training:
     """Return the training to go on with: the newest sound state, given weights, or new ones."""
     if resume:
         for path in checkpoint.states(job.folder / "state"):
@@ -150,14 +172,17 @@ def _begin(job: Job, resume: bool, fine_tune: Path | None) -> Training:
             except ModelError as error:
                 say(f"warning: {error}; taking the state before it")
                 continue
-            if (found.model, found.data) != (job.plan.model, job.plan.data_sha256):
-                raise ModelError(f"{path}: the state of another run than config.json describes")
+            then = replace(
+                job.plan, model=found.model, training=found.training, data_sha256=found.data
+            )
+            runfolder.refuse_changes(then, job.plan)
             say(f"resuming after {len(training.history)} epochs, {training.step} steps: {path}")
             return training
         say("resuming: no sound state found, training from the start")
     training = loop.start(job.plan.model, job.plan.training, job.device)
-    if fine_tune:
-        path = fine_tune / "model.safetensors" if fine_tune.is_dir() else fine_tune
+    if job.plan.start:
+        path = Path(job.plan.start)
+        path = path / "model.safetensors" if path.is_dir() else path
         network, found = checkpoint.load_network(path)
         if found.model != job.plan.model:
             raise ConfigError(
@@ -223,23 +248,20 @@ def _fit(job: Job, training: Training) -> None:
         cost = saved - began
 
     with deferred() as signal, EpochProgress(total, len(training.history)) as progress:
-        began = time.perf_counter()
+        began = time.perf_counter() - training.seconds  # of an epoch that was interrupted
         try:
             for epoch in loop.fit(training, job.train_set, validation, config, stop=signal):
-                progress.show(epoch)
                 clock.seconds["train"] += epoch.seconds
                 clock.seconds["validate"] += time.perf_counter() - began - epoch.seconds
+                progress.show(epoch)
                 if epoch.epoch == total or time.perf_counter() - saved > cost / SAVING_SHARE:
                     save()
                 began = time.perf_counter()
         except loop.Stopped:
             if training.history or training.step:
                 save()
-            raise Interrupted(
-                signal(),
-                f"stopped in epoch {len(training.history) + 1} of {total}; "
-                f"go on with  digitmlp train --resume --out {job.folder}",
-            ) from None
+            place = f"stopped in epoch {len(training.history) + 1} of {total}"
+            raise Interrupted(signal(), place) from None
 
 
 def _finish(job: Job, training: Training) -> dict[str, Any]:

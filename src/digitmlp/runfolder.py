@@ -4,7 +4,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,8 +21,10 @@ RUNS = Path("runs")
 class Plan:
     """What a run is to do: all that has to be the same when it is resumed.
 
-    data       the argument DATA, a path made absolute
+    data         the argument DATA, a path made absolute
     data_sha256  of the labelled digits; empty before they were read
+    start        the model whose weights it starts from, a path made absolute; None: random ones
+    device, threads  to compute on; not refused when others are given, but kept when none are
     """
 
     preset: str
@@ -30,37 +32,47 @@ class Plan:
     model: ModelConfig
     training: TrainConfig
     data_sha256: str = ""
+    start: str | None = None
+    device: str = "auto"
+    threads: int | None = None
 
 
 @contextmanager
 def claimed(out: Path | None, preset: str, resume: bool) -> Iterator[Path]:
     """Hold a run folder for this process alone, made if need be; without `out` a new one.
 
-    Raises ConfigError when there is a run already that is not to be resumed, or none that is,
-    and OutputError when another process trains there or it cannot be written to.
+    Where the run fails before it has written anything, what was made for it is removed again.
+    Raises ConfigError when the folder holds anything, unless that is to be resumed, and
+    OutputError when another process trains there or it cannot be written to.
     """
-    if resume and (out is None or not (out / "config.json").exists()):
-        raise ConfigError(
-            f"{out}: no run to resume; expected a run folder with config.json"
-            if out
-            else "--resume needs --out with the run folder to go on with"
-        )
     try:
+        made = out is None or not out.exists()
         folder = _new_folder(preset) if out is None else out
         folder.mkdir(parents=True, exist_ok=True)
-        if not resume and any(folder.iterdir()):
+        if not resume and {path.name for path in folder.iterdir()} - {"state"}:
             raise ConfigError(
                 f"{folder}: not empty; give another --out, or go on with the run in it: --resume"
             )
-        (folder / "state").mkdir(exist_ok=True)
-        (folder / "figures").mkdir(exist_ok=True)
-        lock = files.FolderLock(folder / "state" / "lock")
+        state = folder / "state"
+        state.mkdir(exist_ok=True)
+        lock = files.FolderLock(state / "lock")
     except OSError as error:
         raise OutputError(
             f"{error.filename or out}: cannot be written: {error.strerror}"
         ) from error
     with lock:
-        yield folder
+        for leftover in folder.rglob(".*.tmp"):  # of a process killed while it wrote
+            leftover.unlink()
+        try:
+            yield folder
+        except BaseException:
+            if not (folder / "config.json").exists():
+                with suppress(OSError):
+                    (state / "lock").unlink()
+                    state.rmdir()
+                    if made:
+                        folder.rmdir()
+            raise
 
 
 def _new_folder(preset: str) -> Path:
@@ -83,6 +95,7 @@ def write_config(folder: Path, plan: Plan, validation_rows: list[int], **facts: 
         "data": {"source": plan.data, "sha256": plan.data_sha256, **facts.pop("data")},
         "model": asdict(plan.model),
         "training": asdict(plan.training),
+        "from": plan.start,
         **facts,
         "versions": versions(),
     }
@@ -107,6 +120,9 @@ def read_plan(folder: Path) -> Plan:
             data_sha256=settings["data"]["sha256"],
             model=config.from_dict(ModelConfig, settings["model"]),
             training=config.from_dict(TrainConfig, settings["training"]),
+            start=settings["from"],
+            device=settings["device"],
+            threads=settings["threads"],
         )
     except (KeyError, TypeError, ConfigError) as error:
         raise ModelError(f"{folder / 'config.json'}: not a run's settings: {error}") from error
@@ -118,7 +134,7 @@ def read_json(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: damaged: {error}") from error
     if not isinstance(values, dict):
         raise ModelError(f"{path}: damaged: expected a JSON object")
@@ -135,6 +151,8 @@ def refuse_changes(before: Plan, now: Plan) -> None:
         training = config.override(training, epochs=before.training.epochs)
     changes = config.differences(before.model, now.model)
     changes += config.differences(before.training, training)
+    if before.start != now.start:
+        changes.append(f"from {before.start} → {now.start}")
     if before.data_sha256 != now.data_sha256:
         changes.append(f"data {before.data_sha256[:12]} ({before.data}) → {now.data_sha256[:12]}")
     if changes:
@@ -146,7 +164,7 @@ def refuse_changes(before: Plan, now: Plan) -> None:
 
 def absolute(data: str) -> str:
     """Return DATA with a path made absolute; names such as `uci` stay."""
-    return str(Path(data).resolve()) if Path(data).exists() else data
+    return str(Path(data).resolve()) if data and Path(data).exists() else data
 
 
 def versions() -> dict[str, str]:
