@@ -14,7 +14,7 @@ LAYERS = """
     checks csvfile kaggle idx arrays folder uci mnist sources
     metrics recognizer reading
     split augment model train checkpoint export
-    drawing figures report results run estimator
+    drawing figures report results run fitted estimator
     commands tables serve cli
 """.split()
 LIGHT = {"torch", "sklearn", "matplotlib", "safetensors", "jinja2", "onnx", "pyarrow"}
