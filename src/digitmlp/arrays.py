@@ -71,7 +71,10 @@ def _read_npz(path: Path, images: str, labels: str | None) -> Iterator[Digits]:
 def _read_array(path: Path, key: str) -> NDArray[Any]:
     try:
         with reading(str(path)), np.load(path, allow_pickle=False) as arrays:
-            return np.asarray(arrays[key])
+            array = arrays[key]
+            if not isinstance(array, np.ndarray):  # bytes, where the member is no .npy file
+                raise ValueError("not an array")
+            return array
     except (ValueError, MemoryError, RuntimeError) as error:
         if isinstance(error, DataError):
             raise
@@ -134,7 +137,7 @@ def _parquet_batches(path: Path, pictures: bool, labelled: bool) -> Iterator[Dig
                 for column in columns:
                     if batch.column(column).null_count:
                         missing = batch.column(column).is_null().to_pylist().index(True)
-                        raise DataError(f"{name}: row {row + missing}, column {column} is empty")
+                        raise DataError(f"{name}: row {row + missing}, {column} is empty")
                 pixels = _decoded(name, batch, row) if pictures else _cells(batch)
                 labels = batch.column(LABEL).to_numpy() if labelled else None
                 yield digits_of(name, pixels, labels, row)
@@ -151,7 +154,10 @@ def _decoded(name: str, batch: Any, row: int) -> NDArray[np.uint8]:
     """Return the pictures of a batch, uint8 (n, 28, 28), with the pixels that they have."""
     images = np.empty((len(batch), SIDE, SIDE), np.uint8)
     for place, content in enumerate(batch.column("image").field("bytes").to_pylist()):
-        pixels = decode(BytesIO(content or b"")).pixels
+        try:
+            pixels = decode(BytesIO(content or b"")).pixels
+        except DataError as error:
+            raise DataError(f"{name}: row {row + place}, {error}") from error
         if pixels.shape != (SIDE, SIDE):
             raise DataError(
                 f"{name}: row {row + place}, the picture is {'×'.join(map(str, pixels.shape))}; "
