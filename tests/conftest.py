@@ -1,10 +1,15 @@
 """Digits made up for the tests: each class has a shape of its own, with noise."""
 
 import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from digitmlp import cli
 from digitmlp.digits import Digits
 
 # Before torch is imported, here and in every process a test starts: what is computed is so small
@@ -23,6 +28,70 @@ def make_digits(count: int, seed: int = 0) -> Digits:
     return Digits(images, labels)
 
 
+def write_csv(path: Path, digits: Digits) -> Path:
+    """Write digits as Kaggle does, with a label column where they have labels."""
+    columns = [f"pixel{number}" for number in range(784)]
+    cells = digits.images.reshape(len(digits), -1)
+    if digits.labels is not None:
+        columns, cells = ["label", *columns], np.column_stack([digits.labels, cells])
+    path.write_text("".join(",".join(map(str, row)) + "\n" for row in [columns, *cells.tolist()]))
+    return path
+
+
 @pytest.fixture
 def digits() -> Digits:
     return make_digits(200)
+
+
+@pytest.fixture(scope="session")
+def kaggle(tmp_path_factory) -> Path:
+    """Return a folder of Kaggle's files: 120 rows to train on, 30 to predict."""
+    folder = tmp_path_factory.mktemp("kaggle")
+    write_csv(folder / "train.csv", make_digits(120))
+    write_csv(folder / "test.csv", Digits(make_digits(30, seed=1).images))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, kaggle) -> Path:
+    """Return the folder of a whole run; to be read, or copied, never changed."""
+    from digitmlp import run
+
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    run.train(
+        str(kaggle),
+        preset="tutorial",
+        out=folder,
+        model={"hidden": (16,)},
+        training={"epochs": 5, "batch_size": 16, "learning_rate": 0.01},
+    )
+    return folder
+
+
+@pytest.fixture
+def without_pictures(monkeypatch) -> None:
+    """Let runs end without figures and report, which take most of a small run's time."""
+    from digitmlp import report, results
+
+    monkeypatch.setattr(results, "draw", lambda *_: None)
+    monkeypatch.setattr(report, "build", lambda *_: None)
+
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(monkeypatch, capsys) -> Iterator[Command]:
+    """Give a function that runs `digitmlp …` in this process: exit code, stdout, stderr."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["digitmlp", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        output = capsys.readouterr()
+        return end.value.code, output.out, output.err
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield call
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -52,4 +52,5 @@ class Card:
             training = config.from_dict(TrainConfig, facts.pop("training"))
             return Card(model=model, training=training, **facts)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            raise ModelError(f"{where}: its metadata is not digitmlp's: {error}") from error
+            what = f"{error} is missing" if isinstance(error, KeyError) else error
+            raise ModelError(f"{where}: its metadata is not digitmlp's: {what}") from error

@@ -125,7 +125,8 @@ def read_plan(folder: Path) -> Plan:
             threads=settings["threads"],
         )
     except (KeyError, TypeError, ConfigError) as error:
-        raise ModelError(f"{folder / 'config.json'}: not a run's settings: {error}") from error
+        what = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise ModelError(f"{folder / 'config.json'}: not a run's settings: {what}") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
