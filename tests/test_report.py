@@ -65,7 +65,7 @@ def judged(mistakes=3):
 def config():
     return {
         "preset": "fast",
-        "data": {"name": "digits.zip", "sha256": "ab" * 32, "rows": 5003},
+        "data": {"name": "folder/digits.zip", "sha256": "ab" * 32, "rows": 5003},
         "model": asdict(ModelConfig(hidden=(64, 32))),
         "training": asdict(TrainConfig(augment=AugmentConfig(rotation=8))),
         "validation_rows": list(range(1003)),

@@ -64,7 +64,7 @@ def _settings(path: Path) -> dict[str, Any]:
         return {
             "preset": config["preset"],
             "command": config.get("command"),
-            "data": config["data"]["name"],
+            "data": Path(config["data"]["name"]).name,
             "data_sha256": config["data"]["sha256"],
             "network": "–".join(map(str, layers)),
             "members": int(model["members"]),
