@@ -75,7 +75,9 @@ def test_decide_takes_the_smaller_digit_on_a_tie_and_nothing_from_nothing():
 def test_wilson_agrees_with_scipy(correct, count):
     expected = binomtest(correct, count).proportion_ci(0.95, "wilson")
     assert metrics.wilson(correct, count) == pytest.approx((expected.low, expected.high))
-    assert 0 <= metrics.wilson(correct, count)[0] <= metrics.wilson(correct, count)[1] <= 1
+    low, high = metrics.wilson(correct, count)
+    assert (low == 0) == (correct == 0)
+    assert (high == 1) == (correct == count)
 
 
 def test_ece_agrees_with_a_plain_loop_over_fifteen_bins():

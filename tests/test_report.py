@@ -132,7 +132,7 @@ def test_report_shows_the_run(tmp_path):
     ):
         assert shown in text
     assert "1,015" not in text
-    assert "submission.csv, ready" not in text
+    assert "submission.csv, a row" not in text
 
 
 def test_report_has_a_table_of_digits_that_agrees_with_the_confusion_matrix(tmp_path):
@@ -165,7 +165,7 @@ def test_report_leaves_out_what_the_run_lacks(tmp_path):
     assert "Trained on 4,000 digits, not measured" in document.text
     assert "1 0.4000 90.00% – – 0.001 1.50" in document.text
     assert document.all("img") == []
-    for absent in ("Labels to look at", "Digit by digit", "accuracy 9", "submission.csv, ready"):
+    for absent in ("Labels to look at", "Digit by digit", "accuracy 9", "submission.csv, a row"):
         assert absent not in document.text
 
 

@@ -17,7 +17,7 @@ from digitmlp.history import Epoch
 from digitmlp.metrics import Probabilities, percent
 
 FAST_PNG = {"compress_level": 1}  # a fifth larger and half the time of the default
-GALLERY = 20  # mistakes shown
+GALLERY = 20  # digits shown
 UNITS = 48  # hidden units shown
 NINES = 1 - 10 ** (-np.arange(10) / 2)  # bin edges of confidence: 0, 68, 90, 96.8, 99, ...%
 
@@ -138,23 +138,27 @@ def most_wrong(
 ) -> Figure:
     """Return a gallery of the 20 most confident mistakes, the surest first.
 
-    Under each: label → answer, the answer's probability, and its entry of rows (n,).
+    Under each: label → answer, the answer's probability, and its entry of rows (n,). Where there
+    are fewer mistakes, the right answers that are least sure follow.
     """
     answers, sure = metrics.decide(probabilities), probabilities.max(1)
-    wrong = np.flatnonzero(answers != labels)
-    wrong = wrong[np.argsort(-sure[wrong], kind="stable")][:GALLERY]
-    columns, lines = 5, -(-len(wrong) // 5)
+    mistaken = answers != labels
+    shown = np.argsort(np.where(mistaken, -sure, sure), kind="stable")
+    shown = shown[np.argsort(~mistaken[shown], kind="stable")][:GALLERY]
+    columns, lines = 5, -(-len(shown) // 5)
     tile = WIDTH / (columns * (SIDE + 4)) * (SIDE + 16)  # inches high, with its two lines of text
     figure = Figure(figsize=(WIDTH, 0.7 + lines * tile), dpi=DPI)
-    if not lines:
-        heading(figure, f"No mistakes in {_count(len(labels), 'digit')}")
-        return figure
-    heading(figure, "The most confident mistakes")
-    place = tiles(figure, images[wrong], lines, columns, space=(0, 16, 4), top=0.7)
-    for number, row in enumerate(wrong):
-        text = f"{labels[row]}→{answers[row]}"
+    mistakes = int(mistaken.sum())
+    if mistakes >= GALLERY:
+        heading(figure, "The most confident mistakes")
+    else:
+        heading(figure, f"{_count(mistakes, 'mistake')}, then the least sure answers")
+    place = tiles(figure, images[shown], lines, columns, space=(0, 16, 4), top=0.7)
+    for number, row in enumerate(shown):
+        text = f"{labels[row]}→{answers[row]}" if mistaken[row] else str(labels[row])
+        colour = VERMILION if mistaken[row] else BLUE
         place(number, 0, SIDE + 5.5, text, size=13, weight="bold")
-        place(number, SIDE, SIDE + 5.5, percent(sure[row]), size=11, color=VERMILION, ha="right")
+        place(number, SIDE, SIDE + 5.5, percent(sure[row]), size=11, color=colour, ha="right")
         place(number, 0, SIDE + 11, f"row {rows[row]:,}", size=11, color=MUTED)
     return figure
 
@@ -205,8 +209,10 @@ def calibration(probabilities: Probabilities, labels: Labels) -> Figure:
     axes.vlines(stated, low, high, color=BLUE, lw=2.5, alpha=0.4)
     fills = ["white" if part.accuracy == 1 else BLUE for part in bins]
     axes.scatter(stated, seen, 55, fills, edgecolors=BLUE, linewidths=2, clip_on=False, zorder=3)
-    axes.text(0.03, 0.95, "too modest", color=MUTED, va="top", transform=axes.transAxes)
-    axes.text(0.97, 0.05, "too sure", color=MUTED, ha="right", transform=axes.transAxes)
+    note: Any = {"color": MUTED, "transform": axes.transAxes, "zorder": 4}
+    note["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 2}
+    axes.text(0.03, 0.92, "too modest", va="top", **note)
+    axes.text(0.97, 0.05, "too sure", ha="right", **note)
     axes.set_ylabel("read right")
     below = figure.add_axes((0.175, 0.1, 0.78, 0.15), sharex=axes)
     for part in bins:

@@ -104,7 +104,8 @@ def wilson(correct: int, count: int) -> tuple[float, float]:
     share, spread = correct / count, z * z / count
     middle = share + spread / 2
     half = z * (share * (1 - share) / count + spread / count / 4) ** 0.5
-    return max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))
+    low, high = (middle - half) / (1 + spread), (middle + half) / (1 + spread)
+    return (low if correct else 0.0), (high if correct < count else 1.0)  # exact at the ends
 
 
 def log_loss(probabilities: Probabilities, labels: Labels) -> float:
