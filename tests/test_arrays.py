@@ -228,11 +228,28 @@ def test_parquet_columns_in_any_order_give_the_same_digits(table):
 
 
 def test_parquet_comes_in_batches(table, monkeypatch):
-    monkeypatch.setattr("digitmlp.arrays.BATCH_ROWS", 4)
+    monkeypatch.setattr("digitmlp.arrays._PARQUET_ROWS", 4)
     path = table(columns_of(Digits(TEST.images)), row_group_size=5)
     batches = list(open_source(str(path)).stream_test())
     assert max(map(len, batches)) <= 4
     assert np.array_equal(np.concatenate([batch.images for batch in batches]), TEST.images)
+
+
+def test_parquet_memory_does_not_grow_with_the_row_groups(tmp_path):
+    rows = pa.table(columns_of(Digits(make_digits(50).images)))
+
+    def held_at_the_end(groups: int) -> int:
+        path = tmp_path / f"{groups}.parquet"
+        with parquet.ParquetWriter(path, rows.schema) as writer:
+            for _ in range(groups):
+                writer.write_table(rows)
+        before = pa.total_allocated_bytes()
+        for batch in open_source(str(path)).stream_test():
+            held = pa.total_allocated_bytes() - before
+            assert len(batch) == 50
+        return held
+
+    assert held_at_the_end(12) < 1.5 * held_at_the_end(3)
 
 
 def test_parquet_with_wrong_columns_is_refused(table):
@@ -252,7 +269,7 @@ def test_parquet_with_wrong_columns_is_refused(table):
 
 @pytest.mark.parametrize(("value", "what"), [(256, "is 256"), (-1, "is -1"), (None, "is empty")])
 def test_parquet_cell_that_is_no_pixel_is_named(value, what, table, monkeypatch):
-    monkeypatch.setattr("digitmlp.arrays.BATCH_ROWS", 4)
+    monkeypatch.setattr("digitmlp.arrays._PARQUET_ROWS", 4)
     columns = columns_of(TRAIN, "int64")
     columns["pixel9"] = pa.array([*columns["pixel9"].tolist()[:13], value, *[0] * 16])
     path = table(columns)

@@ -24,6 +24,9 @@ from digitmlp.digits import SIDE, Digits, Source
 from digitmlp.errors import DataError
 from digitmlp.picture import decode
 
+# Parquet holds a page of each of its 784 columns at once; with these, little comes on top.
+_PARQUET_ROWS, _BUFFER = 2048, 1 << 14  # rows a batch, bytes read at once
+
 
 def open_npz(path: Path) -> Source:
     """Return an .npz as a source: x_train, y_train, x_test, y_test as in Keras's MNIST, or X, y.
@@ -131,29 +134,36 @@ def _parquet_batches(path: Path, pictures: bool, labelled: bool) -> Iterator[Dig
     columns = (["image"] if pictures else PIXEL_COLUMNS) + ([LABEL] if labelled else [])
     row = 1
     try:
-        # Buffered: a row group may hold a million rows, and memory stays bounded.
-        with reading(name), parquet.ParquetFile(path, buffer_size=1 << 14) as file:
-            for batch in file.iter_batches(BATCH_ROWS, columns=columns):
-                for column in columns:
-                    if batch.column(column).null_count:
-                        missing = batch.column(column).is_null().to_pylist().index(True)
+        with reading(name), parquet.ParquetFile(path, buffer_size=_BUFFER) as file:
+            for batch in _record_batches(file, columns):
+                cells = batch.select(columns).columns
+                for column, array in zip(columns, cells, strict=True):
+                    if array.null_count:
+                        missing = array.is_null().to_pylist().index(True)
                         raise DataError(f"{name}: row {row + missing}, {column} is empty")
-                pixels = _decoded(name, batch, row) if pictures else _cells(batch)
-                labels = batch.column(LABEL).to_numpy() if labelled else None
+                labels = cells.pop().to_numpy() if labelled else None
+                if pictures:
+                    pixels = _decoded(name, cells[0], row)
+                else:
+                    pixels = np.stack([array.to_numpy() for array in cells]).T
                 yield digits_of(name, pixels, labels, row)
                 row += len(batch)
     except pyarrow.ArrowException as error:
         raise DataError(f"{name}: damaged near row {row} ({error})") from error
 
 
-def _cells(batch: Any) -> NDArray[Any]:
-    return np.stack([batch.column(column).to_numpy() for column in PIXEL_COLUMNS]).T
+def _record_batches(file: Any, columns: list[str]) -> Iterator[Any]:
+    """Yield the rows a row group at a time: taken all at once, pyarrow keeps those gone by."""
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(
+            _PARQUET_ROWS, row_groups=[group], columns=columns, use_threads=False
+        )
 
 
-def _decoded(name: str, batch: Any, row: int) -> NDArray[np.uint8]:
-    """Return the pictures of a batch, uint8 (n, 28, 28), with the pixels that they have."""
-    images = np.empty((len(batch), SIDE, SIDE), np.uint8)
-    for place, content in enumerate(batch.column("image").field("bytes").to_pylist()):
+def _decoded(name: str, pictures: Any, row: int) -> NDArray[np.uint8]:
+    """Return the pictures, uint8 (n, 28, 28), with the pixels that they have."""
+    images = np.empty((len(pictures), SIDE, SIDE), np.uint8)
+    for place, content in enumerate(pictures.field("bytes").to_pylist()):
         try:
             pixels = decode(BytesIO(content or b"")).pixels
         except DataError as error:
