@@ -32,6 +32,7 @@ from digitmlp.split import stratified_split
 
 DTYPES = (np.float32, np.uint8)  # of rows; any other becomes the first
 ENOUGH = 10  # validation rows a class; fewer would choose the epoch by chance
+STEADY = 0.1  # share of a one-cycle's highest rate that can be held without its fall at the end
 UNSCALED = 16.0  # root mean square of 784 columns: standardized ones have 1, pixels 40 to 120
 
 
@@ -116,8 +117,8 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Go on training with one pass over these rows alone; return self.
 
         classes  all labels that will ever come; needed where nothing was fitted before
-        The learning rate is constant. No rows are held out, so the probabilities stay as
-        calibrated by `fit`.
+        The learning rate is held constant; where the preset has one-cycle, at a tenth of the
+        highest. No rows are held out, so the probabilities stay as calibrated by `fit`.
         """
         fitted: Fitted | None = getattr(self, "_fitted", None)
         classes = self._all_classes(classes, fitted)
@@ -127,10 +128,13 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise DataError(f"y holds {_listed(unknown)}, expected only {_listed(classes)}")
         # A copy, so that a call that fails or is interrupted leaves all as it was.
         fitted = copy.deepcopy(fitted) if fitted else self._start(X, classes)
+        settings = self._settings(X, classes)[1]
+        steady = STEADY if settings.schedule == "one-cycle" else 1.0
         settings = replace(
-            self._settings(X, classes)[1],
+            settings,
             epochs=len(fitted.training.history) + 1,
             min_steps=0,
+            learning_rate=settings.learning_rate * steady,
             schedule="constant",
             seed=fitted.card.training.seed,
         )
@@ -161,10 +165,11 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         if self._fitted.examples is None:
-            values = "" if self._fitted.images else " of other values"
+            columns, images = self.n_features_in_, self._fitted.images
+            values = "" if images or columns != PIXELS else " of other values"
             raise DataError(
                 "only a classifier of digits can be saved: expected 784 columns, uint8 or from 0 "
-                f"to 1, and the labels 0 to 9, found {self.n_features_in_} columns{values} and the "
+                f"to 1, and the labels 0 to 9, found {columns} columns{values} and the "
                 f"labels {_listed(self.classes_)}; pickle it instead"
             )
         self._fitted.write_run(Path(folder))

@@ -241,9 +241,8 @@ def _make(folder: Path) -> None:
     """Make a run folder; raises OutputError unless it is new or empty."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        found = any(folder.iterdir())
-        (folder / "figures").mkdir(exist_ok=True)
+        if any(folder.iterdir()):
+            raise OutputError(f"{folder}: not empty; save into a folder that is new or empty")
+        (folder / "figures").mkdir()
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror}") from error
-    if found:
-        raise OutputError(f"{folder}: not empty; save into a folder that is new or empty")
