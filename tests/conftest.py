@@ -31,7 +31,7 @@ def make_digits(count: int, seed: int = 0) -> Digits:
 def write_csv(path: Path, digits: Digits) -> Path:
     """Write digits as Kaggle does, with a label column where they have labels."""
     columns = [f"pixel{number}" for number in range(784)]
-    cells = digits.images.reshape(len(digits), -1)
+    cells = digits.images.reshape(-1, 784)
     if digits.labels is not None:
         columns, cells = ["label", *columns], np.column_stack([digits.labels, cells])
     path.write_text("".join(",".join(map(str, row)) + "\n" for row in [columns, *cells.tolist()]))
@@ -75,6 +75,17 @@ def without_pictures(monkeypatch) -> None:
 
     monkeypatch.setattr(results, "draw", lambda *_: None)
     monkeypatch.setattr(report, "build", lambda *_: None)
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory, kaggle) -> Path:
+    """Return the folder of a run without pictures, that nothing has stopped; never changed."""
+    from training import train
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("digitmlp.results.draw", lambda *_: None)
+        patch.setattr("digitmlp.report.build", lambda *_: None)
+        return train(kaggle, tmp_path_factory.mktemp("runs") / "reference")
 
 
 Command = Callable[..., tuple[int, str, str]]

@@ -49,7 +49,7 @@ def claimed(out: Path | None, preset: str, resume: bool) -> Iterator[Path]:
         made = out is None or not out.exists()
         folder = _new_folder(preset) if out is None else out
         folder.mkdir(parents=True, exist_ok=True)
-        if not resume and {path.name for path in folder.iterdir()} - {"state"}:
+        if not resume and any(not _is_trace(path) for path in folder.iterdir()):
             raise ConfigError(
                 f"{folder}: not empty; give another --out, or go on with the run in it: --resume"
             )
@@ -73,6 +73,11 @@ def claimed(out: Path | None, preset: str, resume: bool) -> Iterator[Path]:
                     if made:
                         folder.rmdir()
             raise
+
+
+def _is_trace(path: Path) -> bool:
+    """Return whether a run killed before it had written config.json leaves this in its folder."""
+    return path.name == "state" or path.match(".config.json.*.tmp")
 
 
 def _new_folder(preset: str) -> Path:
