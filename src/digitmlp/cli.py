@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from digitmlp.config import Device, ModelConfig, TrainConfig
-from digitmlp.errors import DigitmlpError, MissingExtraError
+from digitmlp.errors import DataError, DigitmlpError, MissingExtraError
 from digitmlp.interrupt import Interrupted, raise_on_signals
 
 app = typer.Typer(
@@ -123,6 +123,7 @@ def train(
         },
     )
     print(json.dumps(result) if as_json else tables.run(folder, result))
+    _name_passed_over(result["passed_over"])
 
 
 @app.command()
@@ -144,8 +145,9 @@ def evaluate(
     from digitmlp import commands, tables
 
     result = commands.evaluate(data, model, include_training, threads or context.obj)
-    loss = result.pop("loss")
+    loss, passed_over = result.pop("loss"), result.pop("passed_over")
     print(json.dumps(result) if as_json else tables.evaluation(result, loss))
+    _name_passed_over(passed_over)
 
 
 @app.command()
@@ -165,8 +167,9 @@ def predict(
     """
     from digitmlp import commands
 
-    commands.predict(data, model, out, probabilities, threads or context.obj)
+    passed_over = commands.predict(data, model, out, probabilities, threads or context.obj)
     print(out)
+    _name_passed_over(passed_over)
 
 
 @app.command()
@@ -230,6 +233,14 @@ def report(
     from digitmlp import commands
 
     print(commands.report(run))
+
+
+def _name_passed_over(files: list[str]) -> None:
+    """Name files of DATA that could not be read, though the others were; exit with 3 if any."""
+    for sentence in files:
+        print(f"digitmlp: {sentence}", file=sys.stderr)
+    if files:
+        raise typer.Exit(DataError.exit_code)
 
 
 def main() -> None:

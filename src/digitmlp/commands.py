@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from digitmlp import files, recognizer, results, runfolder, sources
-from digitmlp.digits import Digits, Source, concatenate
+from digitmlp.digits import Digits, concatenate
 from digitmlp.errors import DataError, DigitmlpError, ModelError
 from digitmlp.recognizer import Recognizer
 
@@ -15,42 +15,31 @@ from digitmlp.recognizer import Recognizer
 def evaluate(
     data: str, model: Path | None, include_training: bool = False, threads: int | None = None
 ) -> dict[str, Any]:
-    """Return how well the model reads DATA's labelled test part.
+    """Return how well the model reads DATA's labelled test part, and what was passed over.
 
     Without such a part: the validation rows that the run recorded where DATA is what the model
     was trained on, else all labelled rows. Raises DataError where only rows trained on are left,
     unless these are included.
     """
     loaded = recognizer.load(model, threads)
-    digits = _labelled(sources.open_source(data), loaded, model, include_training)
+    source = sources.open_source(data)
+    tested = source.test is not None and next(source.test(), Digits.none()).labels is not None
+    digits = concatenate(list(source.stream_test())) if tested else source.read_train()
+    if include_training:
+        digits = concatenate([source.read_train(), digits]) if tested and source.train else digits
+    elif digits.digest() == loaded.card.data:
+        folder = recognizer.find(model).parent
+        rows = runfolder.validation_rows(folder, loaded.card, len(digits))
+        if not rows:
+            raise DataError(
+                f"{source.name}: the model was trained on these rows and no validation rows are "
+                "recorded beside it; give its run folder, other data, or --include-training"
+            )
+        digits = digits.select(np.array(rows, np.intp))
     judged = results.judge(loaded.predict_proba(digits.images), digits.labels)
     if judged is None:
         raise DataError(f"{data}: no labelled digits; evaluation needs at least one")
-    return judged
-
-
-def _labelled(
-    source: Source, loaded: Recognizer, model: Path | None, include_training: bool
-) -> Digits:
-    tested = source.test is not None and next(source.test(), Digits.none()).labels is not None
-    test = source.stream_test() if tested else iter(())
-    if tested and not include_training:
-        return concatenate(list(test))
-    digits = source.read_train()
-    if include_training:
-        return concatenate([digits, *test])
-    if digits.digest() != loaded.card.data:
-        return digits
-    folder = recognizer.find(model).parent
-    rows = []
-    if (folder / "config.json").exists():
-        rows = runfolder.read_config(folder).get("validation_rows", [])
-    if not rows:
-        raise DataError(
-            f"{source.name}: the model was trained on these rows and no validation rows are "
-            "recorded beside it; give its run folder, other data, or --include-training"
-        )
-    return digits.select(np.array(rows))
+    return judged | {"passed_over": source.bad}
 
 
 def predict(
@@ -59,8 +48,8 @@ def predict(
     out: Path,
     probabilities: bool = False,
     threads: int | None = None,
-) -> Source:
-    """Write the predictions for DATA's test part to `out`; return the source.
+) -> list[str]:
+    """Write the predictions for DATA's test part to `out`; return what was passed over.
 
     Raises DataError where DATA has no test part, and OutputError before any work where `out`
     cannot be written.
@@ -69,7 +58,7 @@ def predict(
     loaded = recognizer.load(model, threads)
     source = sources.open_source(data)
     results.predict(source, source.stream_test(), loaded, out, probabilities)
-    return source
+    return source.bad
 
 
 def show(data: str, out: Path, rows: int, columns: int, seed: int) -> None:
@@ -107,17 +96,22 @@ def runs(folder: Path) -> list[RunSummary]:
             measured = runfolder.read_json(done) if done.exists() else {}
             summary = RunSummary(
                 str(path.parent),
-                settings["preset"],
-                settings["data"]["name"],
-                (measured.get("validation") or {}).get("accuracy"),
-                (measured.get("test") or {}).get("accuracy"),
-                measured.get("seconds", {}).get("total"),
-                measured.get("model_sha256"),
+                str(settings["preset"]),
+                str(settings["data"]["name"]),
+                _number(measured, "validation", "accuracy"),
+                _number(measured, "test", "accuracy"),
+                _number(measured, "seconds", "total"),
+                str(measured["model_sha256"]) if measured else None,
             )
-        except (DigitmlpError, KeyError, TypeError, AttributeError):
+        except (DigitmlpError, LookupError, TypeError, ValueError):
             summary = RunSummary(str(path.parent), "damaged", "", None, None, None, None)
         summaries.append(summary)
     return summaries
+
+
+def _number(measured: dict[str, Any], part: str, name: str) -> float | None:
+    values = measured.get(part)
+    return None if values is None else float(values[name])
 
 
 def export(run: Path, out: Path) -> Recognizer:

@@ -285,6 +285,7 @@ def _finish(job: Job, training: Training) -> dict[str, Any]:
         "parameters": network.parameter_count(),
         "temperature": card.temperature,
         "model_sha256": recognizer.sha256,
+        "passed_over": job.source.bad,
     }
     with clock("report"):
         history.write(folder / "history.csv", training.history)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from digitmlp import config, files
+from digitmlp.card import Card
 from digitmlp.config import ModelConfig, TrainConfig
 from digitmlp.errors import ConfigError, ModelError, OutputError
 
@@ -132,6 +133,26 @@ def read_plan(folder: Path) -> Plan:
     except (KeyError, TypeError, ConfigError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else error
         raise ModelError(f"{folder / 'config.json'}: not a run's settings: {what}") from error
+
+
+def validation_rows(folder: Path, card: Card, count: int) -> list[int]:
+    """Return which of the `count` rows it was given, from 0, the run did not train this model on.
+
+    None where the folder holds no run, or another one than the model's. Raises ModelError.
+    """
+    if not (folder / "config.json").exists():
+        return []
+    plan, split = read_plan(folder), card.training
+    recorded = plan.data_sha256, plan.training.seed, plan.training.validation
+    if recorded != (card.data, split.seed, split.validation):
+        return []
+    rows: list[int] = read_config(folder).get("validation_rows", [])
+    if not isinstance(rows, list) or not all(row in range(count) for row in rows):
+        raise ModelError(
+            f"{folder / 'config.json'}: validation_rows are not rows of the data; "
+            f"expected numbers from 0 to {count - 1}"
+        )
+    return rows
 
 
 def read_json(path: Path) -> dict[str, Any]:
