@@ -83,14 +83,14 @@ def test_broken_pictures_are_named_and_the_others_read(tmp_path):
     for _ in range(2):  # reading again does not name them twice
         assert source.read_test().names == ("a.png", "z.png")
         cut, *others = source.bad
-        assert cut.startswith(f"{tmp_path}/cut.png: is cut or damaged (")
+        assert cut.startswith(f"{tmp_path / 'cut.png'}: is cut or damaged (")
         no_picture = (
             "is empty, damaged or no picture; expected PNG, JPEG, GIF, BMP, TIFF, WEBP or PPM"
         )
         assert others == [
-            f"{tmp_path}/drawing.svg: {no_picture}",
-            f"{tmp_path}/empty.png: {no_picture}",
-            f"{tmp_path}/folder: is no file; expected a picture",
+            f"{tmp_path / 'drawing.svg'}: {no_picture}",
+            f"{tmp_path / 'empty.png'}: {no_picture}",
+            f"{tmp_path / 'folder'}: is no file; expected a picture",
         ]
 
 
@@ -105,10 +105,10 @@ def test_pipes_and_loops_are_named_and_the_others_read(tmp_path):
     source = open_source(str(tmp_path))
     assert source.read_test().names == ("a.png", "link.png")
     assert source.bad == [
-        f"{tmp_path}/loop.png: cannot be read: Too many levels of symbolic links",
-        f"{tmp_path}/nowhere.png: cannot be read: No such file or directory",
-        f"{tmp_path}/pipe.png: is no file; expected a picture",
-        f"{tmp_path}/up: is no file; expected a picture",
+        f"{tmp_path / 'loop.png'}: cannot be read: Too many levels of symbolic links",
+        f"{tmp_path / 'nowhere.png'}: cannot be read: No such file or directory",
+        f"{tmp_path / 'pipe.png'}: is no file; expected a picture",
+        f"{tmp_path / 'up'}: is no file; expected a picture",
     ]
 
 
@@ -124,8 +124,8 @@ def test_what_may_not_be_read_is_named_and_the_others_read(tmp_path):
     finally:
         (tmp_path / "2").chmod(0o700)
     assert source.bad == [
-        f"{tmp_path}/1/b.png: cannot be read: Permission denied",
-        f"{tmp_path}/2: cannot be read: Permission denied",
+        f"{tmp_path / '1' / 'b.png'}: cannot be read: Permission denied",
+        f"{tmp_path / '2'}: cannot be read: Permission denied",
     ]
 
 
@@ -135,8 +135,8 @@ def test_pictures_beside_the_sub_folders_are_named(tmp_path):
     source = open_source(str(tmp_path))
     assert source.read_train().names == ("1/a.png",)
     assert source.bad == [
-        f"{tmp_path}/b.png: is in no sub-folder 0 to 9, so it has no label",
-        f"{tmp_path}/letters: is in no sub-folder 0 to 9, so it has no label",
+        f"{tmp_path / 'b.png'}: is in no sub-folder 0 to 9, so it has no label",
+        f"{tmp_path / 'letters'}: is in no sub-folder 0 to 9, so it has no label",
     ]
 
 

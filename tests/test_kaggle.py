@@ -122,11 +122,11 @@ def test_swapped_train_and_test_are_noticed(tmp_path):
     swapped = {"train.csv": FILES["test.csv"], "test.csv": FILES["train.csv"]}
     source = open_source(str(zip_of(tmp_path / "a.zip", swapped)))
     assert fault(source.read_train) == (
-        f"{tmp_path}/a.zip/train.csv: has no label column, so it is a test file; "
+        f"{tmp_path / 'a.zip'}/train.csv: has no label column, so it is a test file; "
         "training and evaluation need a label in every row"
     )
     assert fault(source.read_test) == (
-        f"{tmp_path}/a.zip/test.csv: has a label column, so it is a training file; "
+        f"{tmp_path / 'a.zip'}/test.csv: has a label column, so it is a training file; "
         "give a file without labels to predict for"
     )
 
@@ -263,7 +263,7 @@ def test_file_that_may_not_be_read_is_named(tmp_path):
 def test_sample_submission_that_cannot_be_read_is_refused(sample, where, tmp_path):
     source = open_source(str(folder_of(tmp_path / "a", FILES | {"sample_submission.csv": sample})))
     assert fault(source.ids) == (
-        f"{source.name}/sample_submission.csv: {where} cannot be read; "
+        f"{tmp_path / 'a' / 'sample_submission.csv'}: {where} cannot be read; "
         "expected the columns ImageId,Label and a whole number as ImageId in every row"
     )
 
