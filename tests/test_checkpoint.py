@@ -216,7 +216,7 @@ def changed(**tensors: torch.Tensor | None) -> dict[str, torch.Tensor]:
             "its settings ask for torch.float32 (2, 12, 10)",
         ),
         (
-            changed(norms_0_variance=torch.full((2, 16), float("nan"))),
+            changed(norms_0_variance=torch.full((32,), float("nan"))),
             "weight norms.0.variance holds NaN or infinity; train again",
         ),
         (

@@ -13,9 +13,11 @@ LAYERS = """
     picture ink components
     checks csvfile kaggle idx arrays folder uci mnist sources
     metrics recognizer reading
-    split augment model train checkpoint export
+    split augment model gradient train checkpoint export
     drawing figures report results run fitted estimator
-    commands tables serve cli
+    commands tables
+    limits bodies batching telemetry gate apidoc serve server
+    cli
 """.split()
 LIGHT = {"torch", "sklearn", "matplotlib", "safetensors", "jinja2", "onnx", "pyarrow"}
 

@@ -34,11 +34,12 @@ def plain(network: MLP, member: int) -> nn.Sequential:
             norm = network.norms[index]
             if isinstance(norm, BatchNorm):
                 normed = nn.BatchNorm1d(outputs)
-                normed.weight.data, normed.bias.data = (
-                    norm.gain.data[member],
-                    norm.bias.data[member],
+                gain, bias, mean, variance = (
+                    value.view(network.config.members, -1)[member]
+                    for value in (norm.gain.data, norm.bias.data, norm.mean, norm.variance)
                 )
-                normed.running_mean, normed.running_var = norm.mean[member], norm.variance[member]
+                normed.weight.data, normed.bias.data = gain, bias
+                normed.running_mean, normed.running_var = mean, variance
                 layers.append(normed)
             layers.append(nn.LeakyReLU(network.config.negative_slope))
     return nn.Sequential(*layers)

@@ -27,6 +27,11 @@ class Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.baddbmm(self.bias, x, self.weight)
 
+    def accept(self, x: Tensor, gradient: Tensor) -> None:
+        """Store the gradients of weight and bias, given that of the output for the input x."""
+        torch.bmm(x.mT, gradient, out=_grad(self.weight))
+        torch.sum(gradient, 1, keepdim=True, out=_grad(self.bias))
+
     def extra_repr(self) -> str:
         return "{}, {} to {}".format(*self.weight.shape)
 
@@ -37,34 +42,49 @@ class BatchNorm(nn.Module):
     PyTorch's defaults: running averages move by 0.1 a step, 1e-5 is added to the variance.
     """
 
-    epsilon = 1e-5
+    pace, epsilon = 0.1, 1e-5
     mean: Tensor
     variance: Tensor
 
     def __init__(self, members: int, width: int) -> None:
         super().__init__()
-        self.gain = nn.Parameter(torch.ones(members, width))
-        self.bias = nn.Parameter(torch.zeros(members, width))
-        self.register_buffer("mean", torch.zeros(members, width))
-        self.register_buffer("variance", torch.ones(members, width))
+        self.members = members
+        self.gain = nn.Parameter(torch.ones(members * width))
+        self.bias = nn.Parameter(torch.zeros(members * width))
+        self.register_buffer("mean", torch.zeros(members * width))
+        self.register_buffer("variance", torch.ones(members * width))
 
     def forward(self, x: Tensor) -> Tensor:
-        members, batch, width = x.shape
-        rows = x.transpose(0, 1).reshape(batch, members * width)  # every member's features a row
-        rows = F.batch_norm(
-            rows,
-            self.mean.view(-1),
-            self.variance.view(-1),
-            self.gain.view(-1),
-            self.bias.view(-1),
-            self.training,
-            momentum=0.1,
-            eps=self.epsilon,
-        )
-        return rows.view(batch, members, width).transpose(0, 1)
+        state = (self.mean, self.variance, self.gain, self.bias)
+        return self._apart(F.batch_norm(self._rows(x), *state, self.training, self.pace))
+
+    def normalize(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return what `forward` does in training, and what `accept` needs."""
+        rows = self._rows(x)
+        state = (self.gain, self.bias, self.mean, self.variance)
+        y, *moments = torch.native_batch_norm(rows, *state, True, self.pace, self.epsilon)
+        return self._apart(y), (rows, *moments)
+
+    def accept(self, gradient: Tensor, kept: tuple[Tensor, ...]) -> Tensor:
+        """Store the gradients of gain and bias, given that of the output; return the input's."""
+        rows, mean, deviation = kept
+        of_input, of_gain, of_bias = torch.ops.aten.native_batch_norm_backward(
+            self._rows(gradient), rows, self.gain, None, None, mean, deviation, True,
+            self.epsilon, (True, True, True),
+        )  # fmt: skip
+        _grad(self.gain).copy_(of_gain)
+        _grad(self.bias).copy_(of_bias)
+        return self._apart(of_input)
+
+    def _rows(self, x: Tensor) -> Tensor:
+        """Return (members, B, width) as (B, members · width); of one member, not copied."""
+        return x.transpose(0, 1).reshape(x.shape[1], -1)
+
+    def _apart(self, rows: Tensor) -> Tensor:
+        return rows.view(len(rows), self.members, -1).transpose(0, 1)
 
     def extra_repr(self) -> str:
-        return "{}, {}".format(*self.gain.shape)
+        return f"{self.members}, {len(self.gain) // self.members}"
 
 
 class MLP(nn.Module):
@@ -88,12 +108,23 @@ class MLP(nn.Module):
             for layer, width in enumerate(config.hidden)
         )
 
-    def forward(self, images: Tensor) -> Tensor:
+    def layers(self) -> list[tuple[Linear, BatchNorm | None]]:
+        """Return the linear layers in order, each with the BatchNorm that follows it, if any."""
+        norms = [norm if isinstance(norm, BatchNorm) else None for norm in self.norms]
+        linears = [linear for linear in self.linears if isinstance(linear, Linear)]
+        return list(zip(linears, [*norms, None], strict=True))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the scaled images as float32 (members, B, inputs); members share the memory."""
         x = images.float() * self.config.scale
-        x = x.expand(self.config.members, *x.shape)  # (members, B, inputs), no copy
-        *hidden, output = self.linears
-        for linear, norm in zip(hidden, self.norms, strict=True):
-            x = F.leaky_relu(norm(linear(x)), self.config.negative_slope)
+        return x.expand(self.config.members, *x.shape)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.features(images)
+        *hidden, (output, _) = self.layers()
+        for linear, norm in hidden:
+            z = linear(x)
+            x = F.leaky_relu(norm(z) if norm else z, self.config.negative_slope)
         logits: Tensor = output(x)
         return logits
 
@@ -103,24 +134,23 @@ class MLP(nn.Module):
         a (leaky) ReLU between them.
         """
         layers = []
-        for index, linear in enumerate(self.linears):
-            assert isinstance(linear, Linear)
-            weight, bias = linear.weight.detach().double(), linear.bias.detach().double()
-            if index == 0:
-                weight = weight * self.config.scale
-            norm = self.norms[index] if index < len(self.norms) else None
-            if isinstance(norm, BatchNorm):
-                gain = norm.gain.detach().double() / (norm.variance.double() + norm.epsilon).sqrt()
-                weight = weight * gain[:, None]
-                bias = (bias - norm.mean.double()[:, None]) * gain[:, None]
-                bias = bias + norm.bias.detach().double()[:, None]
+        scale = self.config.scale
+        for linear, norm in self.layers():
+            weight, bias = linear.weight.detach().double() * scale, linear.bias.detach().double()
+            scale = 1.0  # of the first layer only
+            if norm:
+                gain, shift, mean, variance = (
+                    value.detach().double().view(len(weight), 1, -1)
+                    for value in (norm.gain, norm.bias, norm.mean, norm.variance)
+                )
+                gain = gain / (variance + norm.epsilon).sqrt()
+                weight, bias = weight * gain, (bias - mean) * gain + shift
             layers.append((weight.cpu(), bias.cpu()))
         return layers
 
     def first_layer(self) -> Tensor:
         """Return the first member's first weights (outputs, inputs)."""
-        first = self.linears[0]
-        assert isinstance(first, Linear)
+        (first, _), *_ = self.layers()
         return first.weight.detach()[0].T.cpu()
 
     def parameter_count(self) -> int:
@@ -139,3 +169,10 @@ def score(logits: Tensor) -> Tensor:
     The free energy of Liu et al., "Energy-based Out-of-distribution Detection", 2020.
     """
     return logits.logsumexp(-1).mean(0)
+
+
+def _grad(parameter: Tensor) -> Tensor:
+    """Return the parameter's gradient, a tensor made with the first one and used ever after."""
+    if parameter.grad is None:
+        parameter.grad = torch.empty_like(parameter)
+    return parameter.grad

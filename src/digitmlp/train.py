@@ -15,6 +15,7 @@ from torch import Tensor
 from digitmlp.augment import Augment
 from digitmlp.config import ModelConfig, TrainConfig
 from digitmlp.errors import ConfigError, DataError, DigitmlpError
+from digitmlp.gradient import backpropagate
 from digitmlp.history import Epoch
 from digitmlp.model import MLP, committee
 from digitmlp.split import Batch
@@ -126,16 +127,9 @@ def train_step(training: Training, batch: Batch, rate: float, smoothing: float) 
     for group in training.optimizer.param_groups:
         group["lr"] = rate
     training.network.train()
-    logits = training.network(batch.images)  # (members, B, classes)
-    members = len(logits)
-    labels = batch.labels.repeat(members)
-    loss = F.cross_entropy(logits.flatten(0, 1), labels, label_smoothing=smoothing)
-    training.optimizer.zero_grad(set_to_none=True)
-    (loss * members).backward()  # type: ignore[no-untyped-call]
+    totals = backpropagate(training.network, batch.images, batch.labels, smoothing)
     training.optimizer.step()
-    with torch.no_grad():
-        hits = (logits.argmax(-1) == batch.labels).sum() / members
-        return torch.stack([loss.detach() * len(batch), hits])
+    return totals
 
 
 @torch.no_grad()
@@ -209,11 +203,11 @@ def choose_device(name: str) -> torch.device:
 
 
 def precision(config: TrainConfig, device: torch.device) -> str:
-    """Return how matrix products are computed: `float32`, or `bfloat16` where that is native."""
+    """Return how matrix products are computed: `float32`, or rounded where that is native."""
     if config.precision == "float32" or device.type == "mps":
         return "float32"
     if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+        return "tf32" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
     capabilities = torch.cpu.get_capabilities()
     native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
     return "bfloat16" if native else "float32"
@@ -222,19 +216,15 @@ def precision(config: TrainConfig, device: torch.device) -> str:
 @contextlib.contextmanager
 def full_speed(config: TrainConfig, device: torch.device) -> Iterator[None]:
     """Compute matrix products in the chosen precision, and denormal numbers as 0."""
-    products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    before, products.fp32_precision = products.fp32_precision, "ieee"
+    backends = torch.backends
+    products = backends.cuda.matmul if device.type == "cuda" else backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = products.fp32_precision
+    names = {"float32": "ieee", "tf32": "tf32", "bfloat16": "bf16"}
+    products.fp32_precision = names[precision(config, device)]
     # Adam's averages of vanished gradients become denormal, which slows every step down.
     torch.set_flush_denormal(True)
     try:
-        if precision(config, device) == "float32":
-            yield
-        elif device.type == "cpu":
-            products.fp32_precision = "bf16"
-            yield
-        else:
-            with torch.autocast(device.type, torch.bfloat16):
-                yield
+        yield
     finally:
         products.fp32_precision = before
         torch.set_flush_denormal(False)
