@@ -1,7 +1,8 @@
 # make run     create .venv, install, train on the embedded digits (or DATA=… PRESET=…)
 # make test    every test
 # make check   format, lint, types, layers
-.PHONY: run test check format docs bench-pictures clean
+# make bench   speed beside the tutorial's loop and other trainers: DATA=path/to/digit-recognizer.zip
+.PHONY: run test check format docs bench bench-pictures clean
 
 PYTHON ?= python3
 DATA ?= uci
@@ -29,6 +30,11 @@ docs: .venv/dev
 	$(BIN)/jupytext --to ipynb --output - docs/tutorial.py \
 		| $(BIN)/jupyter nbconvert --stdin --execute --to html --output-dir docs --output tutorial
 
+bench:
+	@test -f "$(DATA)" || { echo "make bench: needs Kaggle's zip: DATA=path/to/digit-recognizer.zip" >&2; exit 2; }
+	$(MAKE) --no-print-directory .venv/dev .venv-bench/peers
+	$(BIN)/python benchmarks/bench.py "$(DATA)" $(ARGS)
+
 bench-pictures: .venv/train
 	$(BIN)/python benchmarks/pictures.py "$(FOLDER)" $(if $(MODEL),--model "$(MODEL)")
 
@@ -42,3 +48,9 @@ clean:
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
+
+# The trainers that the benchmark compares with weigh on nobody else.
+.venv-bench/peers: benchmarks/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip --disable-pip-version-check install --quiet --requirement $<
+	touch $@
