@@ -235,6 +235,44 @@ def report(
     print(commands.report(run))
 
 
+@app.command()
+def serve(
+    context: typer.Context,
+    model: Model = None,
+    host: Annotated[
+        str, typer.Option(help="Where to listen; 0.0.0.0: on every network of this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port to listen on; 0: a free one.")
+    ] = 8000,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A name that requests may address; may be repeated."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer.")] = 1,
+    access_log: Annotated[
+        bool, typer.Option("--access-log", help="Print a line of JSON to stderr for each request.")
+    ] = False,
+    threads: Threads = None,
+) -> None:
+    """Serve a page to draw digits on, and an HTTP API, on this machine alone.
+
+    Example:  digitmlp serve --model runs/fast
+    """
+    from digitmlp import server
+
+    server.run(
+        model,
+        host,
+        port,
+        lambda address: print(f"digitmlp serves at {address}  (Ctrl-C stops it)", flush=True),
+        workers=workers,
+        threads=threads or context.obj,
+        hosts=allow_host or [],
+        log=access_log,
+    )
+
+
 def _name_passed_over(files: list[str]) -> None:
     """Name files of DATA that could not be read, though the others were; exit with 3 if any."""
     for sentence in files:

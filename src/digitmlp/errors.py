@@ -50,6 +50,9 @@ _EXTRAS = {
     "pyarrow": "parquet",
     "fastapi": "serve",
     "uvicorn": "serve",
+    "httptools": "serve",
+    "orjson": "serve",
+    "python_multipart": "serve",
 }
 
 
