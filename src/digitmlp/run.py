@@ -2,6 +2,8 @@
 
 import shlex
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -89,7 +91,10 @@ def train(
     chosen = loop.choose_device(plan.device)
     if plan.threads:
         torch.set_num_threads(plan.threads)
-    with runfolder.claimed(out, plan.preset, resume=before is not None) as folder:
+    with (
+        runfolder.claimed(out, plan.preset, resume=before is not None) as folder,
+        _telling_how_to_go_on(folder),
+    ):
         with clock("read"):
             job = _read(folder, plan, chosen, clock)
         if before:
@@ -97,12 +102,20 @@ def train(
         state = _begin(job, resume)
         _write_config(job)
         _introduce(job, state)
-        try:
-            _fit(job, state)
-            return folder, _finish(job, state)
-        except Interrupted as stop:
-            command = f"digitmlp train --resume --out {shlex.quote(str(folder))}"
-            raise Interrupted(stop.number, f"{stop}; go on with  {command}") from None
+        _fit(job, state)
+        return folder, _finish(job, state)
+
+
+@contextmanager
+def _telling_how_to_go_on(folder: Path) -> Iterator[None]:
+    """Add the command that goes on with the run to the message of an interruption."""
+    try:
+        yield
+    except Interrupted as stop:
+        if not (folder / "config.json").exists():
+            raise
+        command = f"digitmlp train --resume --out {shlex.quote(str(folder))}"
+        raise Interrupted(stop.number, f"{stop}; go on with  {command}") from None
 
 
 def _recorded(data: str | None, out: Path | None) -> Plan | None:
