@@ -20,7 +20,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import digitmlp
 from digitmlp import DigitClassifier, checkpoint, commands, history, run
-from digitmlp.errors import ConfigError, DataError, OutputError
+from digitmlp.errors import ConfigError, DataError, DigitmlpError, OutputError
 
 QUICK = {"hidden": (32,), "epochs": 5, "batch_size": 64, "random_state": 0}
 
@@ -236,16 +236,19 @@ def test_partial_fit_holds_a_tenth_of_the_highest_rate(digits, fitted):
 
 
 def test_partial_fit_that_fails_changes_nothing(digits, fitted):
-    model = copy.deepcopy(fitted)
-    expected = model.predict_proba(digits.images)
+    model = copy.deepcopy(fitted).set_params(learning_rate=1e30)
+    with pytest.raises(DigitmlpError, match=r"^training diverged"):
+        model.partial_fit(digits.images, digits.labels)
     with pytest.raises(DataError, match=r"^1 row\(s\) to train on"):
         model.partial_fit(digits.images[:1], digits.labels[:1])
+    expected = fitted.predict_proba(digits.images)
     assert np.array_equal(model.predict_proba(digits.images), expected)
     assert model._fitted.judged is not None
 
 
 def test_partial_fit_drops_what_validation_told(tmp_path, digits, fitted):
-    model = copy.deepcopy(fitted).partial_fit(digits.images, digits.labels)
+    other = make_digits(100, seed=2)
+    model = copy.deepcopy(fitted).partial_fit(other.images, other.labels)
     model.save(tmp_path / "mine")
     assert json.loads((tmp_path / "mine/metrics.json").read_text())["validation"] is None
     data = tmp_path / "digits.npz"
@@ -264,13 +267,17 @@ def test_few_rows_are_all_trained_on(digits):
     assert none.history_[-1].validation_loss is None
 
 
-def test_keeps_the_epoch_of_the_lowest_validation_loss(digits):
-    model = DigitClassifier(**QUICK | {"epochs": 12}).fit(digits.images, digits.labels)
+def test_keeps_the_epoch_of_the_lowest_validation_loss():
+    random = np.random.default_rng(0)
+    rows, labels = random.normal(size=(400, 20)), random.integers(0, 2, 400)  # nothing to learn
+    parameters = QUICK | {"preset": "tutorial", "learning_rate": 0.01}
+    model = DigitClassifier(**parameters).fit(rows, labels)
     losses = [epoch.validation_loss for epoch in model.history_]
+    assert min(losses) < losses[-1]
     held_out = model._fitted.held_out
-    logits = np.log(model.predict_proba(digits.images[held_out])) * model._fitted.card.temperature
-    logits -= np.log(np.exp(logits).sum(1, keepdims=True))
-    kept = -logits[np.arange(len(held_out)), digits.labels[held_out]].mean()
+    logs = np.log(model.predict_proba(rows[held_out])) * model._fitted.card.temperature
+    logs -= np.log(np.exp(logs).sum(1, keepdims=True))
+    kept = -logs[np.arange(len(held_out)), labels[held_out]].mean()
     assert kept == pytest.approx(min(losses), rel=1e-4)
 
 
