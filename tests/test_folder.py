@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from digitmlp.errors import DataError
-from digitmlp.picture import read_digit
+from digitmlp.glyph import read_digit
 from digitmlp.sources import open_source
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs links, pipes and permissions")

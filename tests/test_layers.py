@@ -10,9 +10,9 @@ import digitmlp
 PACKAGE = Path(digitmlp.__file__).parent
 LAYERS = """
     errors interrupt config presets files digits history progress card runfolder
-    picture ink components
+    picture components ink pieces glyph
     checks csvfile kaggle idx arrays folder uci mnist sources
-    metrics recognizer reading
+    metrics recognizer layout segment reading
     split augment model gradient train checkpoint export
     drawing figures report results run fitted estimator
     commands tables

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from digitmlp.errors import DataError
-from digitmlp.picture import Picture, decode, read_digit
+from digitmlp.glyph import read_digit
+from digitmlp.picture import Picture, decode
 
 
 def drawing() -> Image.Image:

@@ -10,7 +10,7 @@ import numpy as np
 from digitmlp.checks import BATCH_ROWS
 from digitmlp.digits import CLASSES, Digits, Source
 from digitmlp.errors import DataError
-from digitmlp.picture import read_digit
+from digitmlp.glyph import read_digit
 
 _LABELS = {str(digit): digit for digit in range(CLASSES)}
 _BESIDE = {".txt", ".md", ".csv", ".json", ".ini", ".db"}  # notes, not pictures: passed over

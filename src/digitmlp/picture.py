@@ -1,4 +1,4 @@
-"""Pictures: decoded from what people have, and those of one digit brought into MNIST's form."""
+"""Pictures, decoded from what people have: the right way up, within limits."""
 
 import contextlib
 import os
@@ -12,10 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from digitmlp.digits import SIDE, Images
 from digitmlp.errors import DataError
-
-BOX = 20  # MNIST's digits fill a 20×20 box whose centre of mass lies in the middle of 28×28
 
 # Formats of pixels alone: nothing here (as SVG, PDF or EPS would) draws, runs or fetches.
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
@@ -222,63 +219,3 @@ def eight_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
     scales = [1.0] if array.dtype.kind == "f" else []
     full = next((scale for scale in (*scales, 255.0, 65535.0) if top <= scale), top)
     return np.rint(array.astype(np.float64) * (255 / full)).clip(0, 255).astype(np.uint8)
-
-
-def read_digit(source: PictureSource) -> Images:
-    """Return a picture of one digit as one image (28, 28) in MNIST's manner; raises DataError.
-
-    Ink may be dark on light or light on dark. A blank picture gives an empty image.
-    """
-    pixels = decode(source, 400).pixels
-    return to_digit(_ink(pixels))
-
-
-def _ink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the ink of a picture, uint8 (h, w), ink 255 on ground 0."""
-    grey = pixels.astype(np.float32)
-    if grey.ndim == 3:
-        grey = grey.mean(2)
-    edge = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    strength = np.abs(grey - np.median(edge))
-    threshold = _otsu(strength)
-    if threshold < 12:  # no more than noise
-        return np.zeros(grey.shape, np.uint8)
-    full = float(np.median(strength[strength > threshold]))
-    low = threshold / 2
-    ink: NDArray[np.uint8] = (((strength - low) / (full - low)).clip(0, 1) * 255).astype(np.uint8)
-    return ink
-
-
-def _otsu(values: NDArray[np.float32]) -> float:
-    """Return the threshold that best parts the values, 0-255, in two classes (Otsu 1979)."""
-    counts = np.bincount(values.astype(np.uint8).ravel(), minlength=256).astype(np.float64)
-    levels = np.arange(256)
-    below, sums = counts.cumsum(), (counts * levels).cumsum()
-    above = below[-1] - below
-    with np.errstate(divide="ignore", invalid="ignore"):
-        gap = sums / below - (sums[-1] - sums) / above
-        between = np.nan_to_num(below * above * gap**2)
-    best = np.flatnonzero(between == between.max())
-    return float(best.mean()) if between.any() else 0.0
-
-
-def to_digit(ink: NDArray[np.uint8]) -> Images:
-    """Return ink (h, w), uint8, ink 255 on ground 0, as one image (28, 28) in MNIST's manner.
-
-    The inked part, its longer side scaled to 20 pixels, its centre of mass in the middle.
-    No ink gives an empty image.
-    """
-    digit = np.zeros((SIDE, SIDE), np.uint8)
-    rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
-    if len(rows) == 0:
-        return digit
-    crop = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    scale = BOX / max(crop.shape)
-    height, width = (max(1, round(side * scale)) for side in crop.shape)
-    small = np.asarray(Image.fromarray(crop).resize((width, height), Image.Resampling.LANCZOS))
-    mass = small.sum(dtype=np.float64)
-    top = round((SIDE - 1) / 2 - (small.sum(1) @ np.arange(height)) / mass)
-    left = round((SIDE - 1) / 2 - (small.sum(0) @ np.arange(width)) / mass)
-    top, left = min(max(top, 0), SIDE - height), min(max(left, 0), SIDE - width)
-    digit[top : top + height, left : left + width] = small
-    return digit

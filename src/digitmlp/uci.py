@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digitmlp.digits import CLASSES, Digits, Images, Source
-from digitmlp.picture import to_digit
+from digitmlp.glyph import to_digit
 
 # E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning
 # Repository, 1998: 8×8 counts of inked pixels, 0-16, of which scikit-learn holds 1,797.

@@ -1,0 +1,60 @@
+"""Connected components of a mask, found from its runs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Components:
+    """The 8-connected components of a mask (h, w), numbered from 1 in the order of their top row.
+
+    labels  int32 (h, w): the component's number, 0 on the ground
+    boxes   int64 (n, 4): left, top, right, bottom; right and bottom are the first outside
+    areas   int64 (n,): pixels
+    """
+
+    labels: NDArray[np.int32]
+    boxes: NDArray[np.int64]
+    areas: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.areas)
+
+
+def find_components(mask: NDArray[np.bool_]) -> Components:
+    """Return the 8-connected components of a mask (h, w)."""
+    labels = np.zeros(mask.shape, np.int32)
+    stride = mask.shape[1] + 2  # a column of ground on either side parts the rows
+    padded = np.zeros((mask.shape[0], stride), np.int8)
+    padded[:, 1:-1] = mask
+    change = np.diff(padded.ravel())
+    starts, ends = np.flatnonzero(change == 1) + 1, np.flatnonzero(change == -1) + 1
+    # A run touches those of the next row that neither end before it starts nor start after its end.
+    first = np.searchsorted(ends, starts + stride)
+    counts = np.searchsorted(starts, ends + stride, "right") - first
+    upper = np.repeat(np.arange(len(starts)), counts)
+    lower = np.arange(len(upper)) - np.repeat(counts.cumsum() - counts - first, counts)
+    roots, owner = np.unique(_merged(len(starts), upper, lower), return_inverse=True)
+    labels[mask] = np.repeat(owner + 1, ends - starts)
+    boxes = np.zeros((len(roots), 4), np.int64)
+    boxes[:, :2] = max(mask.shape)
+    rows = starts // stride
+    for side, values in ((0, starts % stride - 1), (1, rows)):
+        np.minimum.at(boxes[:, side], owner, values)
+    for side, values in ((2, ends - rows * stride - 1), (3, rows + 1)):
+        np.maximum.at(boxes[:, side], owner, values)
+    return Components(labels, boxes, np.bincount(owner, ends - starts, len(roots)).astype(np.int64))
+
+
+def _merged(count: int, upper: NDArray[np.int64], lower: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return for each of `count` nodes the least node that the edges connect it with."""
+    least = np.arange(count)
+    while True:
+        one, other = least[upper], least[lower]
+        if (one == other).all():
+            return least
+        np.minimum.at(least, np.maximum(one, other), np.minimum(one, other))
+        while (least[least] != least).any():
+            least = least[least]

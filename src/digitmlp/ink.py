@@ -1,0 +1,185 @@
+"""Ink and ground: what was drawn, whatever the light, the paper and the pen."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from digitmlp.components import find_components
+
+Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+COARSE = 128  # pixels on the shorter side of the coarse copy in which light and paper are judged
+SNIPPET = 300  # a picture with no longer side has one ground, and no ruled lines
+FAINT = 6.0  # grey levels at a stroke's edge; less is noise
+
+
+def find_ink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the ink of a picture, (h, w) grey or (h, w, 3) RGB: uint8 (h, w), 255 ink, 0 ground.
+
+    Ink may be dark on light or light on dark. 128 is the edge of a stroke, half way between ink
+    and ground as they are near that place.
+    """
+    grey = _grey(pixels)
+    if min(grey.shape) < 3:
+        return np.zeros(grey.shape, np.uint8)
+    if max(grey.shape) > SNIPPET:
+        grey = _evenly_lit(grey)
+    if not _ink_is_dark(grey):
+        grey = 255 - grey
+    strength = _ground(grey) - grey
+    level = _edge_level(strength)
+    ink = ((strength / level - 0.5).clip(0, 1) * 255).astype(np.uint8)
+    if max(ink.shape) > SNIPPET:
+        mask = ink >= 80
+        lines = _ruled(mask)
+        if lines.any():  # squared paper has lines down the page too
+            ink[lines | _ruled(mask.T).T] = 0
+    return ink
+
+
+def _grey(pixels: NDArray[np.uint8]) -> Floats:
+    grey = pixels if pixels.ndim == 2 else np.asarray(Image.fromarray(pixels).convert("L"))
+    return grey.astype(np.float32)
+
+
+def _ink_is_dark(grey: Floats) -> bool:
+    """Return whether the pixels that depart far from their surroundings do so to the dark side."""
+    coarse = _coarse(grey)
+    if max(grey.shape) <= SNIPPET:
+        departure = coarse - np.median(_frame(coarse))
+    else:
+        departure = coarse - _blurred(coarse, max(coarse.shape) // 8)
+    return bool((departure**3).sum() <= 0)
+
+
+def _evenly_lit(grey: Floats) -> Floats:
+    """Return the picture as under even light: divided by a smooth surface through most pixels."""
+    coarse = _coarse(grey)
+    y, x = (np.linspace(-1, 1, side) for side in coarse.shape)
+    terms = [np.multiply.outer(y**i, x**j) for i in range(5) for j in range(5 - i)]
+    surface = np.stack(terms).reshape(len(terms), -1)
+    values = coarse.ravel()
+    paper = np.ones(len(values), bool)
+    for _ in range(4):
+        weights, *_ = np.linalg.lstsq(surface[:, paper].T, values[paper], rcond=None)
+        light = weights @ surface
+        off = np.abs(values - light)
+        paper = off <= 2.5 * max(np.median(off), 1.0)
+    light = np.maximum(light, 24).reshape(coarse.shape).astype(np.float32)
+    even: Floats = grey * (np.median(light) / _expanded(light, grey.shape))
+    return even.clip(0, 255)
+
+
+def _ground(grey: Floats) -> Floats:
+    """Return what the paper would be without its dark ink.
+
+    A morphological closing: dark strokes narrower than its window vanish, shadows stay.
+    """
+    coarse = _coarse(grey)
+    if max(grey.shape) <= SNIPPET:
+        return np.full_like(grey, max(np.median(_frame(coarse)), np.median(coarse)))
+    radius = min(coarse.shape) // 8
+    closed = -_highest(-_highest(coarse, radius), radius)
+    return _expanded(_blurred(closed, radius // 2), grey.shape)
+
+
+def _edge_level(strength: Floats) -> Floats:
+    """Return the strength half way between ink and ground, near each place.
+
+    The mean strength weighted by the square of its gradient: the gradient lies on edges, where
+    strength goes from one to the other (robust automatic threshold selection, Kittler et al. 1985).
+    """
+    edges = np.zeros_like(strength)
+    across = np.abs(strength[1:-1, 2:] - strength[1:-1, :-2])
+    down = np.abs(strength[2:, 1:-1] - strength[:-2, 1:-1])
+    edges[1:-1, 1:-1] = np.maximum(across, down)
+    sample = edges[1:-1:2, 1:-1:2]
+    noise = np.median(sample)
+    edges[(edges < 4 * noise) | (strength < 0)] = 0
+    edges *= edges
+    weight = _coarse(edges)
+    if not weight.any():
+        return np.full_like(strength, np.inf)
+    weighted = _coarse(edges * strength)
+    whole = weighted.sum() / weight.sum()
+    if whole < FAINT:
+        return np.full_like(strength, np.inf)
+    if max(strength.shape) <= SNIPPET:
+        return np.full_like(strength, whole)
+    # Where there are few edges near, the level of the whole picture counts.
+    radius, few = min(weight.shape) // 8, 0.1 * weight.mean()
+    near = (_blurred(weighted, radius) + few * whole) / (_blurred(weight, radius) + few)
+    return _expanded(np.maximum(near, 0.6 * whole), strength.shape)
+
+
+def _ruled(mask: Mask) -> Mask:
+    """Return the pixels of ruled horizontal lines: three or more, thin, straight and long.
+
+    What crosses them stays.
+    """
+    height, width = mask.shape
+    slack = max(1, height // 400)  # lines slope a little
+    thick = np.pad(mask, ((slack, slack), (0, 0)))
+    thick = np.logical_or.reduce([thick[k : k + height] for k in range(2 * slack + 1)])
+    long = run_lengths(thick) > width // 2
+    lines = mask & long
+    depths = run_lengths(mask.T).T
+    usual = np.median(depths[lines]) if lines.any() else height
+    if usual > height / 60 or len(find_components(long)) < 3:
+        return np.zeros_like(mask)
+    thin: Mask = lines & (depths <= 1.6 * usual + 1)
+    return thin
+
+
+def run_lengths(mask: Mask) -> NDArray[np.int64]:
+    """Return for each pixel of a mask (h, w) the length of its horizontal run; 0 outside."""
+    lengths = np.zeros(mask.shape, np.int64)
+    padded = np.zeros((mask.shape[0], mask.shape[1] + 1), np.int8)
+    padded[:, :-1] = mask
+    change = np.diff(padded.ravel(), prepend=np.int8(0))
+    runs = np.flatnonzero(change == -1) - np.flatnonzero(change == 1)
+    lengths[mask] = np.repeat(runs, runs)
+    return lengths
+
+
+def _coarse(grey: Floats) -> Floats:
+    factor = max(1, round(min(grey.shape) / COARSE))
+    return np.asarray(Image.fromarray(grey).reduce(factor)) if factor > 1 else grey
+
+
+def _expanded(coarse: Floats, shape: tuple[int, ...]) -> Floats:
+    if coarse.shape == shape:
+        return coarse
+    size = (shape[1], shape[0])
+    return np.asarray(Image.fromarray(coarse).resize(size, Image.Resampling.BILINEAR))
+
+
+def _frame(grey: Floats) -> Floats:
+    return np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+
+
+def _highest(grey: Floats, radius: int) -> Floats:
+    """Return the maximum over a square window around each pixel."""
+    for axis in (0, 1):
+        grey = np.moveaxis(grey, axis, 0)
+        highest = np.pad(grey, ((radius, radius), (0, 0)), mode="edge")
+        width, full = 1, 2 * radius + 1
+        while width < full:  # the maximum over two windows that overlap is that over both
+            step = min(width, full - width)
+            highest = np.maximum(highest[:-step], highest[step:])
+            width += step
+        grey = np.moveaxis(highest, 0, axis)
+    return np.ascontiguousarray(grey)
+
+
+def _blurred(grey: Floats, radius: int) -> Floats:
+    """Return the mean over a square window around each pixel, cut off at the frame."""
+    for axis in (0, 1):
+        grey = np.moveaxis(grey, axis, 0)
+        sums = np.zeros((len(grey) + 1, grey.shape[1]))
+        grey.cumsum(0, out=sums[1:])
+        place = np.arange(len(grey))
+        first, end = np.maximum(place - radius, 0), np.minimum(place + radius + 1, len(grey))
+        grey = np.moveaxis((sums[end] - sums[first]) / (end - first)[:, None], 0, axis)
+    return np.ascontiguousarray(grey, np.float32)

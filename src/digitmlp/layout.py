@@ -1,0 +1,83 @@
+"""Lines of writing: which pieces stand beside each other, and in what order they are read."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitmlp.pieces import Boxes, longest
+
+SMALL = 0.5  # of a digit's height: smaller pieces are dots or broken off, and start no line
+
+
+def find_lines(boxes: Boxes, height: float) -> list[list[int]]:
+    """Return the lines, top to bottom; each the numbers of its boxes (n, 4), left to right.
+
+    height  of a digit, about
+    Lines may slope, each in its own way. Small boxes join the line they are near to, or are left
+    out.
+    """
+    large = np.flatnonzero(longest(boxes) >= SMALL * height)
+    lines = [[int(number)] for number in large]
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    while len(lines) > 1:
+        costs = _joining_costs(lines, boxes, centres)
+        left, right = np.unravel_index(costs.argmin(), costs.shape)
+        if costs[left, right] == np.inf:
+            break
+        lines[left] += lines[right]
+        del lines[right]
+    for number in np.flatnonzero(longest(boxes) < SMALL * height):
+        _join_nearest(int(number), lines, boxes, height)
+    for line in lines:
+        line.sort(key=lambda number: centres[number, 0])
+    return _top_to_bottom(lines, centres)
+
+
+def _joining_costs(
+    lines: list[list[int]], boxes: Boxes, centres: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return (n, n): what it costs to go on with the column's line after the row's; or infinity."""
+    first, last = (np.array([line[end] for line in lines]) for end in (0, -1))
+    sizes = np.maximum(boxes[:, 3] - boxes[:, 1], 0.6 * (boxes[:, 2] - boxes[:, 0]))
+    size = np.maximum(sizes[last][:, None], sizes[first])
+    across = centres[first, 0] - centres[last, 0][:, None]
+    gap = np.maximum(boxes[first, 0] - boxes[last, 2][:, None], 0)
+    steps = centres[first, 1] - centres[last, 1][:, None]
+    slopes = np.array([_slope(centres[line]) for line in lines])
+    # How far the next is off the line, be it the left one that goes on or the right one.
+    off = np.minimum(np.abs(steps - slopes[:, None] * across), np.abs(steps - slopes * across))
+    beside = np.where(
+        gap <= size,
+        (off <= 0.9 * size) & (np.abs(steps) <= np.maximum(1.4 * across, 0.4 * size)),
+        (off <= 0.6 * size) & (np.abs(steps) <= across),
+    )
+    return np.where((across > 0) & beside, gap + 0.25 * across + 2 * off, np.inf)
+
+
+def _slope(centres: NDArray[np.float64]) -> float:
+    """Return the slope of a straight line through centres (n, 2); 0 for fewer than three."""
+    if len(centres) < 3:
+        return 0.0
+    x, y = (centres - centres.mean(0)).T
+    return float((x @ y) / (x @ x))
+
+
+def _join_nearest(number: int, lines: list[list[int]], boxes: Boxes, height: float) -> None:
+    box = boxes[number]
+    best, nearest = 0.4 * height, None
+    for line in lines:
+        others = boxes[line]
+        apart = np.maximum(np.maximum(others[:, :2] - box[2:], box[:2] - others[:, 2:]), 0)
+        distance = apart.sum(1).min()
+        if distance < best:
+            best, nearest = distance, line
+    if nearest is not None:
+        nearest.append(number)
+
+
+def _top_to_bottom(lines: list[list[int]], centres: NDArray[np.float64]) -> list[list[int]]:
+    """Return the lines in order, on a page that slopes as its lines do."""
+    weights = [len(line) if len(line) >= 3 else 0 for line in lines]
+    slope = 0.0
+    if any(weights):
+        slope = float(np.average([_slope(centres[line]) for line in lines], weights=weights))
+    return sorted(lines, key=lambda line: float((centres[line] @ [-slope, 1]).mean()))

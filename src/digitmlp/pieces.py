@@ -1,0 +1,113 @@
+"""Pieces of ink that may be digits, or parts of digits."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from digitmlp.components import find_components
+from digitmlp.ink import find_ink
+
+Boxes = NDArray[np.int64]
+
+WEAK, STRONG = 90, 200  # a piece is connected ink of at least WEAK that is STRONG somewhere
+SOLID = 0.45  # strokes are thinner than this share of what they draw
+MOST = 400  # pieces; the largest are kept
+
+LONGEST = 1600  # pixels on the longer side of a picture that is looked at; more are no help
+SHORTEST = 100  # on the shorter side; with fewer, ink has no clear edge
+ENOUGH = 40  # pixels in the height of a digit; with more, half of them do
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Pieces:
+    """Connected ink, without specks and blots.
+
+    ink     uint8 (h, w), as from `find_ink`
+    labels  int32 (h, w): the piece's number, from 0; -1 elsewhere
+    boxes   int64 (n, 4): left, top, right, bottom; right and bottom are the first outside
+    height  of a digit here, about, in pixels
+    scale   pixels of the picture to a pixel of ink
+    """
+
+    ink: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+    boxes: Boxes
+    height: float
+    scale: float = 1.0
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+def look(pixels: NDArray[np.uint8]) -> Pieces:
+    """Return the pieces of a picture, (h, w) grey or (h, w, 3) RGB, at a scale that suits them."""
+    image = Image.fromarray(pixels)
+    if max(image.size) > LONGEST / 2:
+        coarse = find_pieces(find_ink(np.asarray(image.reduce(2))))
+        if coarse.height >= ENOUGH:
+            return dataclasses.replace(coarse, scale=2.0)
+    zoom = max(1, min(-(-SHORTEST // min(image.size)), LONGEST // max(image.size)))
+    if zoom > 1:
+        size = image.width * zoom, image.height * zoom
+        pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC))
+    return dataclasses.replace(find_pieces(find_ink(pixels)), scale=1 / zoom)
+
+
+def find_pieces(ink: NDArray[np.uint8]) -> Pieces:
+    """Return the pieces of ink (h, w) that are large enough and drawn with strokes."""
+    mask = ink >= WEAK
+    found = find_components(mask)
+    count = len(found) + 1
+    sizes = longest(found.boxes)
+    strong = np.bincount(found.labels[ink >= STRONG], minlength=count)[1:] > 0
+    around = np.pad(mask, 1, mode="edge")
+    inner = around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:]
+    outline = np.bincount(found.labels[mask & ~inner], minlength=count)[1:]
+    # A stroke of this thickness has half its outline on either side.
+    thickness = 2 * found.areas / np.maximum(outline, 1)
+    able = strong & (sizes >= 6) & (found.areas >= 12)
+    drawn = able & (thickness <= SOLID * sizes)
+    if drawn.any():
+        able = drawn
+    kept = np.flatnonzero(able)
+    if len(kept) == 0:
+        return Pieces(ink, np.full(ink.shape, -1, np.int32), np.zeros((0, 4), np.int64), 0.0)
+    height = _median(sizes[kept], found.areas[kept] / thickness[kept])
+    kept = kept[sizes[kept] >= 0.3 * height]
+    kept = np.sort(kept[np.argsort(-found.areas[kept], kind="stable")][:MOST])
+    numbers = np.full(count, -1, np.int32)
+    numbers[kept + 1] = np.arange(len(kept))
+    return Pieces(ink, numbers[found.labels], found.boxes[kept], height)
+
+
+def longest(boxes: Boxes) -> NDArray[np.int64]:
+    """Return the longer side of each box (n, 4)."""
+    sides: NDArray[np.int64] = (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0)
+    return sides
+
+
+def around(boxes: Boxes) -> Boxes:
+    """Return the box (4,) around boxes (n, 4)."""
+    return np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
+
+
+def cut_out(pieces: Pieces, numbers: list[int], box: Boxes) -> NDArray[np.uint8]:
+    """Return the ink of the pieces with these numbers alone, with its soft edges, in their box."""
+    height, width = pieces.ink.shape
+    left, top = max(box[0] - 1, 0), max(box[1] - 1, 0)
+    place = slice(top, min(box[3] + 1, height)), slice(left, min(box[2] + 1, width))
+    labels = pieces.labels[place]
+    own = np.isin(labels, numbers)
+    # The faint rim of a stroke belongs to it, and to no piece.
+    near = np.asarray(Image.fromarray(own.view(np.uint8)).filter(ImageFilter.MaxFilter(3)))
+    return np.where(own | ((labels < 0) & near.view(bool)), pieces.ink[place], np.uint8(0))
+
+
+def _median(values: NDArray[np.int64], weights: NDArray[np.float64]) -> float:
+    """Return the least value that, with those below it, has half of all weight."""
+    order = np.argsort(values)
+    reached = weights[order].cumsum()
+    return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
