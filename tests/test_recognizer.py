@@ -239,8 +239,7 @@ def with_card(whole: bytes, change) -> onnx.ModelProto:
         ),
         (
             lambda text: text.replace('"classes":10', '"classes":[]'),
-            "its metadata is not digitmlp's: settings cannot be read: "
-            "'>=' not supported between instances of 'tuple' and 'int'",
+            "its metadata is not digitmlp's: classes must be a whole number, got ()",
         ),
         (
             lambda text: files.UNSEALED + "[" * 100_000,

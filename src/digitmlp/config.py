@@ -32,10 +32,10 @@ class ModelConfig:
     scale: float = setting(1 / 255, "factor from input to features: 1/255 for pixels")
 
     def __post_init__(self) -> None:
-        _at_least(1, inputs=self.inputs, members=self.members)
-        _at_least(2, classes=self.classes)
+        _whole(1, inputs=self.inputs, members=self.members)
+        _whole(2, classes=self.classes)
         for width in self.hidden:
-            _at_least(1, hidden=width)
+            _whole(1, hidden=width)
         _one_of(Norm, norm=self.norm)
 
     def describe(self) -> str:
@@ -58,7 +58,7 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         for name in ("rotation", "scale", "shear", "shift", "elastic"):
             _at_least(0, **{name: getattr(self, name)})
-        _at_least(2, elastic_grid=self.elastic_grid)
+        _whole(2, elastic_grid=self.elastic_grid)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,8 +81,9 @@ class TrainConfig:
     seed: int = setting(302, "of the split, the weights, the order of the rows and the deformation")
 
     def __post_init__(self) -> None:
-        _at_least(1, epochs=self.epochs, batch_size=self.batch_size)
-        _at_least(0, min_steps=self.min_steps, seed=self.seed, weight_decay=self.weight_decay)
+        _whole(1, epochs=self.epochs, batch_size=self.batch_size)
+        _whole(0, min_steps=self.min_steps, seed=self.seed)
+        _at_least(0, weight_decay=self.weight_decay)
         if not self.learning_rate > 0 or self.learning_rate == float("inf"):
             raise ConfigError(f"learning_rate must be above 0, got {self.learning_rate}")
         if not 0 <= self.validation < 1:
@@ -137,6 +138,13 @@ def _at_least(least: int, **values: float) -> None:
     for name, value in values.items():
         if not value >= least:
             raise ConfigError(f"{name} must be at least {least}, got {value}")
+
+
+def _whole(least: int, **values: int) -> None:
+    for name, value in values.items():
+        if not isinstance(value, int):
+            raise ConfigError(f"{name} must be a whole number, got {value!r}")
+    _at_least(least, **values)
 
 
 def _one_of(choices: Any, **values: str) -> None:
