@@ -62,7 +62,8 @@ def _evenly_lit(grey: Floats) -> Floats:
     values = coarse.ravel()
     paper = np.ones(len(values), bool)
     for _ in range(4):
-        weights, *_ = np.linalg.lstsq(surface[:, paper].T, values[paper], rcond=None)
+        basis = surface[:, paper]  # the normal equations: fifteen unknowns, however many pixels
+        weights, *_ = np.linalg.lstsq(basis @ basis.T, basis @ values[paper], rcond=None)
         light = weights @ surface
         off = np.abs(values - light)
         paper = off <= 2.5 * max(np.median(off), 1.0)
