@@ -15,7 +15,6 @@ if CHROMIUM is None and os.environ.get("CI"):
     pytest.fail("these tests need chromium: apt-get install -y chromium", pytrace=False)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
 
-pytest.importorskip("digitmlp.reading", reason="pictures cannot be read yet")
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 
 

@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -33,13 +32,9 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from serving import served, trained
 
 import digitmlp
-from digitmlp import server
+from digitmlp import cli, server
 from digitmlp.limits import Limits
 from digitmlp.serve import create_app
-
-needs_reading = pytest.mark.skipif(
-    find_spec("digitmlp.reading") is None, reason="pictures cannot be read yet"
-)
 
 JSON, OCTETS = "application/json", "application/octet-stream"
 
@@ -166,7 +161,7 @@ def test_large_batches_run_on_a_thread_and_answer_alike(service, recognizer):
     assert list(answer.body) == recognizer.predict(images).tolist()
 
 
-@needs_reading
+@pytest.mark.skipif(not hasattr(cli, "read"), reason="there is no command to compare with yet")
 def test_read_gives_what_the_command_gives(service, tmp_path):
     (tmp_path / "photo.png").write_bytes(picture())
     command = [sys.executable, "-m", "digitmlp", "read", "photo.png", "--json", "--model"]
@@ -182,7 +177,6 @@ def test_read_gives_what_the_command_gives(service, tmp_path):
         assert answer.json == expected | {"picture": "picture"}
 
 
-@needs_reading
 def test_explain_adds_what_the_network_saw(service, recognizer):
     plain = ask(service, "/v1/read", picture(), content_type="image/png").json
     answer = ask(service, "/v1/read?explain=true", picture(), content_type="image/png").json
@@ -242,7 +236,6 @@ OPERATIONS = [
 ]
 
 
-@needs_reading
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode))
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_every_answer_keeps_to_the_openapi(recognizer, method, path, mode):
@@ -337,7 +330,6 @@ def test_bodies_held_at_a_time_are_limited(recognizer):
 # 25: forms
 
 
-@needs_reading
 @pytest.mark.parametrize(
     ("body", "kind", "sentence"),
     [
@@ -547,7 +539,6 @@ def test_wrong_method_is_refused_with_the_right_one(service):
     assert answer.json == {"error": sentence}
 
 
-@needs_reading
 @pytest.mark.parametrize("name", ["../../etc/passwd", "..\\..\\etc\\passwd", "/etc/passwd"])
 def test_file_names_lead_nowhere(service, name):
     body, kind = form(file_part(picture(), name))
@@ -558,7 +549,6 @@ def test_file_names_lead_nowhere(service, name):
     )
 
 
-@needs_reading
 def test_addresses_are_never_fetched(service):
     with socket.create_server(("127.0.0.1", 0)) as trap:
         trap.settimeout(0.3)
@@ -625,7 +615,6 @@ def test_its_own_origin_is_served(service):
 # 30: many at once
 
 
-@needs_reading
 def test_200_clients_at_once_get_the_serial_answers(service, recognizer, images):
     expected = recognizer.predict(images)
     serial = [ask(service, "/v1/read", picture(), content_type="image/png").json]
@@ -782,7 +771,6 @@ def test_workers_share_their_counters_and_the_log_is_json():
 GUIDE = (Path(__file__).parents[1] / "docs" / "serve.md").read_text(encoding="utf-8")
 
 
-@needs_reading
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
 def test_curl_examples_of_the_guide_are_answered(service, images, recognizer, tmp_path):
     (tmp_path / "photo.jpg").write_bytes(picture())

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope
 
-from digitmlp import apidoc, metrics
+from digitmlp import apidoc, metrics, reading
 from digitmlp.batching import Batcher
 from digitmlp.bodies import JSON, OCTETS, Bodies, header, images_of, picture_of
 from digitmlp.gate import Answer, Gate
@@ -141,11 +142,21 @@ class Upload(BytesIO):
 
 
 def read_picture(picture: Upload, recognizer: Recognizer, explain: bool) -> dict[str, Any]:
-    """Return what `digitmlp read --json` gives for the picture; see `explain` in the API."""
-    from digitmlp import reading
+    """Return what `digitmlp read --json` prints of the picture.
 
-    found: dict[str, Any] = reading.read(picture, recognizer).to_dict()
-    return found
+    explain  add to each digit the `image` that the network saw, and its ten `probabilities`
+    """
+    found = reading.read(picture, recognizer)
+    answer = found.to_dict()
+    digits = [digit for number in found.numbers for digit in number.digits]
+    if explain and digits:
+        images = np.stack([digit.image for digit in digits])
+        entries = (entry for number in answer["numbers"] for entry in number["digits"])
+        for entry, image, chances in zip(
+            entries, images, recognizer.predict_proba(images), strict=True
+        ):
+            entry |= {"image": image.ravel().tolist(), "probabilities": chances.tolist()}
+    return answer
 
 
 def create_app(

@@ -2,7 +2,7 @@
 
 const $ = (id) => document.getElementById(id);
 const SHEET = 1000; // the sheet's width in units of its own, whatever its width on the screen
-const SENT = 560; // pixels of the longer side of what is sent
+const SENT = 300; // pixels of the longer side of what is sent: enough for eight digits, soon read
 const PERCENT = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 0 });
 
 const drawing = $("drawing");
