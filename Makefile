@@ -8,6 +8,8 @@ PYTHON ?= python3
 DATA ?= uci
 PRESET ?= fast
 BIN := .venv/bin
+# Threads that wait sleep, so that tests stay quick where something else computes.
+export OMP_WAIT_POLICY ?= PASSIVE
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 run: .venv/train

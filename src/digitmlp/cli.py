@@ -100,6 +100,9 @@ def train(
 
     Example:  digitmlp train digit-recognizer.zip --preset tutorial
     """
+    # Else each thread waits for the others in a busy loop, and where something else computes on
+    # the same cores, a training takes a hundred times as long. Has to be said before torch loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from digitmlp import config, run, tables
 
     folder, result = run.train(
