@@ -46,6 +46,7 @@ def test_tutorial_runs_and_ends_with_fewer_errors(tmp_path):
     assert "1,081 to train on, 271 to validate" in done.stdout
     assert "ImageId,Label\n1,0\n" in done.stdout
     tutorial, fast = map(
-        float, re.search(r"tutorial: ([\d.]+)%, of the preset fast: ([\d.]+)%", done.stdout).groups()
+        float,
+        re.search(r"tutorial: ([\d.]+)%, of the preset fast: ([\d.]+)%", done.stdout).groups(),
     )
     assert fast < tutorial < 5
