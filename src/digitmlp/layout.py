@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from digitmlp.pieces import Boxes, longest
+from digitmlp.pieces import Boxes, around, heights, longest
 
 SMALL = 0.5  # of a digit's height: smaller pieces are dots or broken off, and start no line
 
@@ -15,8 +15,45 @@ def find_lines(boxes: Boxes, height: float) -> list[list[int]]:
     Lines may slope, each in its own way. Small boxes join the line they are near to, or are left
     out.
     """
-    large = np.flatnonzero(longest(boxes) >= SMALL * height)
-    lines = [[int(number)] for number in large]
+    small = longest(boxes) < SMALL * height
+    stacks = _stacks([int(number) for number in np.flatnonzero(~small)], boxes)
+    lines = _joined(stacks, np.array([around(boxes[stack]) for stack in stacks]))
+    for number in np.flatnonzero(small):
+        _join_nearest(int(number), lines, boxes, height)
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    for line in lines:
+        line.sort(key=lambda number: centres[number, 0])
+    return _top_to_bottom(lines, centres)
+
+
+def _stacks(numbers: list[int], boxes: Boxes) -> list[list[int]]:
+    """Return the boxes in groups: one above another, as the bar and the body of a broken 5.
+
+    They touch, nearly, and are not as tall as two lines.
+    """
+    stacks: list[list[int]] = []
+    for number in sorted(numbers, key=lambda number: boxes[number, 1]):
+        for stack in stacks:
+            one, other = around(boxes[stack]), boxes[number]
+            both = around(np.array([one, other]))
+            tallest = max(one[3] - one[1], other[3] - other[1])
+            shared = min(one[2], other[2]) - max(one[0], other[0])
+            narrower = min(one[2] - one[0], other[2] - other[0])
+            if (
+                shared > 0.5 * narrower
+                and other[1] - one[3] <= 0.15 * tallest
+                and both[3] - both[1] <= 1.75 * tallest
+            ):
+                stack.append(number)
+                break
+        else:
+            stacks.append([number])
+    return stacks
+
+
+def _joined(stacks: list[list[int]], boxes: Boxes) -> list[list[int]]:
+    """Return the stacks, of these boxes (n, 4), joined to lines, the closest first."""
+    lines = [[place] for place in range(len(stacks))]
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     while len(lines) > 1:
         costs = _joining_costs(lines, boxes, centres)
@@ -25,11 +62,7 @@ def find_lines(boxes: Boxes, height: float) -> list[list[int]]:
             break
         lines[left] += lines[right]
         del lines[right]
-    for number in np.flatnonzero(longest(boxes) < SMALL * height):
-        _join_nearest(int(number), lines, boxes, height)
-    for line in lines:
-        line.sort(key=lambda number: centres[number, 0])
-    return _top_to_bottom(lines, centres)
+    return [[number for place in line for number in stacks[place]] for line in lines]
 
 
 def _joining_costs(
@@ -37,7 +70,7 @@ def _joining_costs(
 ) -> NDArray[np.float64]:
     """Return (n, n): what it costs to go on with the column's line after the row's; or infinity."""
     first, last = (np.array([line[end] for line in lines]) for end in (0, -1))
-    sizes = np.maximum(boxes[:, 3] - boxes[:, 1], 0.6 * (boxes[:, 2] - boxes[:, 0]))
+    sizes = heights(boxes)
     size = np.maximum(sizes[last][:, None], sizes[first])
     across = centres[first, 0] - centres[last, 0][:, None]
     gap = np.maximum(boxes[first, 0] - boxes[last, 2][:, None], 0)

@@ -75,7 +75,7 @@ def find_pieces(ink: NDArray[np.uint8]) -> Pieces:
     kept = np.flatnonzero(able)
     if len(kept) == 0:
         return Pieces(ink, np.full(ink.shape, -1, np.int32), np.zeros((0, 4), np.int64), 0.0)
-    height = _median(sizes[kept], found.areas[kept] / thickness[kept])
+    height = _median(heights(found.boxes[kept]), found.areas[kept] / thickness[kept])
     kept = kept[sizes[kept] >= 0.3 * height]
     kept = np.sort(kept[np.argsort(-found.areas[kept], kind="stable")][:MOST])
     numbers = np.full(count, -1, np.int32)
@@ -87,6 +87,12 @@ def longest(boxes: Boxes) -> NDArray[np.int64]:
     """Return the longer side of each box (n, 4)."""
     sides: NDArray[np.int64] = (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0)
     return sides
+
+
+def heights(boxes: Boxes) -> NDArray[np.float64]:
+    """Return how tall each box (n, 4) is, flat ones as if a line's digits were joined in it."""
+    wide, high = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    return np.maximum(high, 0.6 * wide)
 
 
 def around(boxes: Boxes) -> Boxes:
@@ -106,7 +112,7 @@ def cut_out(pieces: Pieces, numbers: list[int], box: Boxes) -> NDArray[np.uint8]
     return np.where(own | ((labels < 0) & near.view(bool)), pieces.ink[place], np.uint8(0))
 
 
-def _median(values: NDArray[np.int64], weights: NDArray[np.float64]) -> float:
+def _median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
     """Return the least value that, with those below it, has half of all weight."""
     order = np.argsort(values)
     reached = weights[order].cumsum()

@@ -9,20 +9,24 @@ from numpy.typing import NDArray
 from digitmlp.digits import Images
 from digitmlp.glyph import to_digit
 from digitmlp.layout import SMALL
-from digitmlp.pieces import Boxes, Pieces, around, cut_out, longest
+from digitmlp.pieces import Boxes, Pieces, around, cut_out, heights, longest
 
 Judge = Callable[[Images], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 # What a reading of a line costs, in nats, beside the doubt about each digit.
 PER_DIGIT = 0.15
-PER_CUT = 0.7  # a digit that is part of a piece
+PER_CUT = 0.3  # a digit that is part of a piece
+PER_TIGHTNESS = 3.0  # by how much its piece is narrower than two digits, in heights of the line
+PER_ONE = 1.0  # such a part taken for a 1, which any straight stroke resembles
 PER_JOIN = 0.3  # a digit put together, for each piece more
 PER_HEIGHT = 6.0  # a piece passed over as a dot or dirt, by its share of the line's height
-UNKNOWN = 3.0  # a whole piece that is no digit
+UNKNOWN = 1.2  # a whole piece that is no digit
+ODD = 3.0  # the same on a line on which a digit was read without doubt
 
 CERTAIN = 0.9  # probability from which a piece is neither cut nor joined with another such
 JOINED = 0.25  # of the line's height: pieces farther apart are no parts of one digit
 WIDEST = 1.7  # digit, in heights of the line
+PAIR = 1.3  # width of two digits that touch, likewise
 CUTS = 5  # in a piece, at most
 LEANS = (-0.5, -0.25, 0.0, 0.25, 0.5)  # of cuts: pixels to the right at the top, a pixel of height
 
@@ -66,7 +70,8 @@ def read_lines(
     sides = longest(pieces.boxes)
     read = []
     for line in lines:
-        height = float(np.median([sides[n] for n in line if sides[n] >= SMALL * pieces.height]))
+        large = [number for number in line if sides[number] >= SMALL * pieces.height]
+        height = float(np.median(heights(pieces.boxes[large])))
         doubtful = {
             number
             for number in line
@@ -117,8 +122,13 @@ def _read_line(
         digit = glyph.probabilities.max() / (1 + np.exp(threshold - glyph.score))
         doubt = -float(np.log(digit + 1e-4))
         if not joined and not split:
-            doubt = min(doubt, UNKNOWN)
-        cost = PER_DIGIT + PER_CUT * split + PER_JOIN * joined + doubt
+            doubt = min(doubt, ODD if len(doubtful) < len(line) else UNKNOWN)
+        cost = PER_DIGIT + PER_JOIN * joined + doubt
+        if split:
+            left, _, right, _ = pieces.boxes[owners[first]]
+            tightness = max(0.0, PAIR - (right - left) / height)
+            is_one = glyph.probabilities.argmax() == 1
+            cost += PER_CUT + PER_TIGHTNESS * tightness + PER_ONE * is_one
         candidates.append(_Candidate(first, end, cost, glyph))
     for place, side in enumerate(longest(cut.boxes)):
         candidates.append(_Candidate(place, place + 1, PER_HEIGHT * float(side) / height, None))
