@@ -30,6 +30,14 @@ def program(*arguments: object) -> subprocess.CompletedProcess:
     )
 
 
+def shell(line: str) -> subprocess.CompletedProcess:
+    """Run a line in bash, with Python's output collected before it is written, as by default."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, check=False, env=env
+    )
+
+
 BLOCKED = """
 import json, sys
 
@@ -255,18 +263,14 @@ def cli_main(monkeypatch, *arguments: str) -> None:
 def test_output_that_nobody_takes_is_no_traceback(finished, redirection, code, err):
     if "/dev/full" in redirection and not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full")
-    line = f"sleep 0.1; '{sys.executable}' -m digitmlp runs '{finished.parent}' {redirection}"
-    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    done = shell(f"'{sys.executable}' -m digitmlp runs '{finished.parent}' {redirection}")
     assert (done.returncode, done.stderr) == (code, err)
 
 
 @posix
 def test_message_that_nobody_takes_is_no_traceback():
-    line = f"'{sys.executable}' -m digitmlp runs --wrong"
     for redirection in ("2>&-", "2> /dev/full", "2>&1 >&- | true; exit ${PIPESTATUS[0]}"):
-        done = subprocess.run(
-            ["bash", "-c", f"{line} {redirection}"], capture_output=True, text=True, check=False
-        )
+        done = shell(f"'{sys.executable}' -m digitmlp runs --wrong {redirection}")
         assert (done.returncode in (1, 2), done.stdout, done.stderr) == (True, "", "")
 
 

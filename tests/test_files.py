@@ -46,6 +46,21 @@ def test_full_disk_at_any_step_leaves_the_old_file(tmp_path, monkeypatch, step):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_content_is_on_disk_before_it_takes_the_name(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    seen = []
+    synchronize = os.fsync
+
+    def fsync(handle: int) -> None:
+        synchronize(handle)
+        seen.append((path.read_text(), os.fstat(handle).st_size))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    files.write(path, "newer")
+    assert seen[0] == ("old", 5)
+
+
 def test_temporary_file_lies_beside_the_target_whatever_tmpdir_says(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
     with files.replacing(tmp_path / "a.txt") as file:

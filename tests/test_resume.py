@@ -398,9 +398,9 @@ def test_run_folder_that_becomes_read_only_is_named(kaggle, reference, tmp_path,
     def show_and_lock(self, epoch) -> None:
         show(self, epoch)
         (out / "state").chmod(0o500)
+        if os.access(out / "state", os.W_OK):
+            pytest.skip("this user may write everywhere")
 
-    if os.geteuid() == 0:
-        pytest.skip("root may write everywhere")
     with monkeypatch.context() as patch:
         patch.setattr(run.EpochProgress, "show", show_and_lock)
         with pytest.raises(OutputError, match="cannot be written: Permission denied"):

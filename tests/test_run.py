@@ -103,6 +103,23 @@ def test_submission_is_what_the_model_predicts(finished):
     assert lines == ["ImageId,Label", *(f"{i},{digit}" for i, digit in enumerate(expected, 1))]
 
 
+@pytest.mark.usefixtures("without_pictures")
+def test_labelled_test_part_is_judged(tmp_path):
+    given, tested = make_digits(60), make_digits(25, seed=3)
+    data = tmp_path / "mnist.npz"
+    np.savez(
+        data,
+        x_train=given.images,
+        y_train=given.labels,
+        x_test=tested.images,
+        y_test=tested.labels,
+    )
+    folder = train(data, tmp_path / "run", learning_rate=0.01)
+    judged = json.loads((folder / "metrics.json").read_text())["test"]
+    answers = recognizer.load(folder).predict(tested.images)
+    assert (judged["count"], judged["accuracy"]) == (25, (answers == tested.labels).mean())
+
+
 def test_models_of_a_run_agree(finished):
     network, card = checkpoint.load_network(finished / "model.safetensors")
     loaded = recognizer.load(finished)
