@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorial.py"
+ROOT = Path(__file__).parents[1]
+TUTORIAL = ROOT / "docs" / "tutorial.py"
 
 SECTIONS = [
     "Importing libraries",
@@ -50,3 +51,19 @@ def test_tutorial_runs_and_ends_with_fewer_errors(tmp_path):
         re.search(r"tutorial: ([\d.]+)%, of the preset fast: ([\d.]+)%", done.stdout).groups(),
     )
     assert fast < tutorial < 5
+
+
+@pytest.mark.slow
+def test_python_of_the_readme_runs(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+    assert blocks
+    for block in blocks:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", block],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs" / "mine" / "model.onnx").exists()
