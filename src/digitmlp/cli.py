@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from digitmlp.config import Device, ModelConfig, TrainConfig
-from digitmlp.errors import DataError, DigitmlpError, MissingExtraError
+from digitmlp.errors import ConfigError, DataError, DigitmlpError, MissingExtraError
 from digitmlp.interrupt import Interrupted, raise_on_signals
 
 app = typer.Typer(
@@ -173,6 +173,53 @@ def predict(
     passed_over = commands.predict(data, model, out, probabilities, threads or context.obj)
     print(out)
     _name_passed_over(passed_over)
+
+
+@app.command()
+def read(
+    context: typer.Context,
+    pictures: Annotated[
+        list[Path], typer.Argument(metavar="PICTURE…", help="Photos, scans, drawings, or folders.")
+    ],
+    model: Model = None,
+    single: Annotated[
+        bool, typer.Option("--single", help="Each picture is known to hold one digit.")
+    ] = False,
+    explain: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Save what the model saw as pictures here.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print an object for each picture, for programs.")
+    ] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print a row for each number, for programs.")
+    ] = False,
+    threads: Threads = None,
+) -> None:
+    """Read the digits and numbers in pictures, in reading order; ? is no digit.
+
+    Example:  digitmlp read photo.jpg --model runs/fast
+    """
+    from digitmlp import commands, tables
+
+    if as_json and as_csv:
+        raise ConfigError("--json and --csv exclude each other; give one of them")
+    if as_csv:
+        print(",".join(tables.NUMBER_COLUMNS))
+    unread = []
+    for result in commands.read(
+        pictures, model, single=single, explain=explain, threads=threads or context.obj
+    ):
+        if isinstance(result, commands.Unread):
+            unread.append(result.error)
+        elif result.frames > 1:
+            print(f"{result.picture}: the first of {result.frames} pictures", file=sys.stderr)
+        if as_json:
+            print(json.dumps(result.to_dict()), flush=True)
+        elif not isinstance(result, commands.Unread):
+            text = tables.numbers_csv(result) if as_csv else tables.reading(result)
+            print(text, end="", flush=True)
+    _name_passed_over(unread)
 
 
 @app.command()

@@ -1,15 +1,20 @@
 """What the commands but `train` do: each one function, with a result and no printing."""
 
+import stat
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from digitmlp import files, recognizer, results, runfolder, sources
+from digitmlp import files, folder, recognizer, results, runfolder, sources
 from digitmlp.digits import Digits, concatenate
 from digitmlp.errors import DataError, DigitmlpError, ModelError
 from digitmlp.recognizer import Recognizer
+
+if TYPE_CHECKING:
+    from digitmlp.reading import Reading
 
 
 def evaluate(
@@ -28,8 +33,8 @@ def evaluate(
     if include_training:
         digits = concatenate([source.read_train(), digits]) if tested and source.train else digits
     elif digits.digest() == loaded.card.data:
-        folder = recognizer.find(model).parent
-        rows = runfolder.validation_rows(folder, loaded.card, len(digits))
+        run = recognizer.find(model).parent
+        rows = runfolder.validation_rows(run, loaded.card, len(digits))
         if not rows:
             raise DataError(
                 f"{source.name}: the model was trained on these rows and no validation rows are "
@@ -71,6 +76,58 @@ def show(data: str, out: Path, rows: int, columns: int, seed: int) -> None:
     if len(digits) == 0:
         raise DataError(f"{source.name}: no digits to show")
     figures.save(figures.samples(digits, rows, columns, seed), out)
+
+
+def read(
+    paths: Iterable[Path],
+    model: Path | None,
+    *,
+    single: bool = False,
+    explain: Path | None = None,
+    threads: int | None = None,
+) -> "Iterator[Reading | Unread]":
+    """Yield what each picture says, in order; folders are gone through.
+
+    What cannot be read is yielded as Unread, and the others are read all the same. With `explain`
+    a picture of each reading is saved in that folder.
+    """
+    from digitmlp import reading
+    from digitmlp.explain import save_explanation
+
+    loaded = recognizer.load(model, threads)
+    if explain:
+        files.make_folder(explain)
+    number = 0
+    for given in paths:
+        bad: list[str] = []
+        for path in folder.pictures_in(given, bad):
+            number += 1
+            try:
+                if not stat.S_ISREG(path.stat().st_mode):
+                    raise DataError(f"{path}: is no file; expected a picture")
+                result = reading.read(path, loaded, single=single)
+            except OSError as error:
+                yield Unread(str(path), f"{path}: cannot be read: {error.strerror}")
+            except DataError as error:
+                yield Unread(str(path), str(error))
+            else:
+                if explain:
+                    save_explanation(result, explain / f"{number:04}-{path.stem}.png")
+                yield result
+        for sentence in bad:
+            yield Unread(str(given), sentence)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A picture that could not be read, and the sentence that says why."""
+
+    picture: str
+    error: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `digitmlp read --json` prints."""
+        return {"picture": self.picture, "error": self.error}
 
 
 @dataclass(frozen=True, slots=True)

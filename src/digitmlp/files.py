@@ -64,6 +64,14 @@ def check_output(path: Path, data: str) -> None:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
+def make_folder(path: Path) -> None:
+    """Make the folder unless it is there; raises OutputError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be made: {error.strerror}") from error
+
+
 def seal(content: bytes) -> bytes:
     """Return the content with its SHA-256 in place of the one UNSEALED that it holds.
 

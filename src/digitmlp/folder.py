@@ -44,6 +44,19 @@ def open_pictures(folder: Path) -> Source:
     )
 
 
+def pictures_in(path: Path, bad: list[str]) -> Iterator[Path]:
+    """Yield the path itself, or what may be a picture in a folder and below it, by name.
+
+    What cannot be listed is named in `bad`; links to folders are not followed.
+    """
+    if path.is_symlink() or not path.is_dir():
+        yield path
+        return
+    for entry in _sorted(path, bad):
+        if not (entry.is_symlink() and entry.is_dir()):
+            yield from pictures_in(entry, bad)
+
+
 def _stream(folder: Path, labelled: bool, bad: list[str]) -> Iterator[Digits]:
     bad.clear()
     gathered = []

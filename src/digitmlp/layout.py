@@ -17,7 +17,8 @@ def find_lines(boxes: Boxes, height: float) -> list[list[int]]:
     """
     small = longest(boxes) < SMALL * height
     stacks = _stacks([int(number) for number in np.flatnonzero(~small)], boxes)
-    lines = _joined(stacks, np.array([around(boxes[stack]) for stack in stacks]))
+    outlines = np.array([around(boxes[stack]) for stack in stacks]).reshape(-1, 4)
+    lines = _joined(stacks, outlines)
     for number in np.flatnonzero(small):
         _join_nearest(int(number), lines, boxes, height)
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2

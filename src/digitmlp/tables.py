@@ -1,5 +1,6 @@
 """Results as text for people."""
 
+import csv
 import io
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from digitmlp import metrics
 from digitmlp.commands import RunSummary
+from digitmlp.reading import Number, Reading
 from digitmlp.recognizer import Recognizer
 
 
@@ -52,6 +54,33 @@ def evaluation(result: dict[str, Any], loss: float) -> str:
     for digit, row in enumerate(result["confusion"]):
         confusion.add_row(str(digit), *(f"{count:,}" if count else "·" for count in row))
     return _text(summary, digits, confusion)
+
+
+NUMBER_COLUMNS = ("picture", "line", "number", "probability", "left", "top", "right", "bottom")
+
+
+def reading(result: Reading) -> str:
+    """Return what a picture says: its name, then each number and the least sure of its digits."""
+    lines = [result.picture]
+    for number in result.numbers:
+        lines.append(f"  line {number.line}  {number.text}  {metrics.percent(_least(number))}")
+    if not result.numbers:
+        lines.append("  no digits")
+    return "\n".join(lines) + "\n"
+
+
+def numbers_csv(result: Reading) -> str:
+    """Return the numbers in a picture as rows of NUMBER_COLUMNS."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    for number in result.numbers:
+        cells = (number.line, number.text, f"{_least(number):.4f}", *number.box)
+        rows.writerow((result.picture, *cells))
+    return text.getvalue()
+
+
+def _least(number: Number) -> float:
+    return min(digit.probability for digit in number.digits)
 
 
 def runs(found: Iterable[RunSummary]) -> str:
