@@ -11,6 +11,10 @@ Mask = NDArray[np.bool_]
 
 COARSE = 128  # pixels on the shorter side of the coarse copy in which light and paper are judged
 SNIPPET = 300  # a picture with no longer side has one ground, and no ruled lines
+WEAK = 90  # ink that is part of a stroke
+SEED = 1.28  # strength, in edge levels, that a stroke has somewhere
+LOWEST = 0.35  # edge level of the faintest parts of a stroke, in edge levels near it
+REACH = 3  # coarse pixels within which the strongest part of a stroke sets the level
 FAINT = 6.0  # grey levels at a stroke's edge; less is noise
 
 
@@ -29,13 +33,33 @@ def find_ink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         grey = 255 - grey
     strength = _ground(grey) - grey
     level = _edge_level(strength)
-    ink = ((strength / level - 0.5).clip(0, 1) * 255).astype(np.uint8)
+    ink = _ink(strength, _faint_level(strength, level))
     if max(ink.shape) > SNIPPET:
-        mask = ink >= 80
+        mask = ink >= WEAK
         lines = _ruled(mask)
         if lines.any():  # squared paper has lines down the page too
             ink[lines | _ruled(mask.T).T] = 0
+    found = find_components(ink >= WEAK)
+    seeds = strength >= SEED * level
+    firm = np.bincount(found.labels[seeds], minlength=len(found) + 1) > 0
+    firm[0] = True
+    ink[~firm[found.labels]] = 0
     return ink
+
+
+def _ink(strength: Floats, level: Floats) -> NDArray[np.uint8]:
+    return ((strength / level - 0.5).clip(0, 1) * 255).astype(np.uint8)
+
+
+def _faint_level(strength: Floats, level: Floats) -> Floats:
+    """Return the level, lower along strokes that are fainter than others."""
+    factor = _factor(strength.shape)
+    height, width = strength.shape
+    padded = np.pad(strength, ((0, -height % factor), (0, -width % factor)), mode="edge")
+    blocks = padded.reshape(len(padded) // factor, factor, -1, factor)
+    peaks = _highest(blocks.max((1, 3)), REACH)
+    half = _expanded(_blurred(peaks, REACH) * np.float32(0.5), strength.shape)
+    return np.clip(half, LOWEST * level, level)
 
 
 def _grey(pixels: NDArray[np.uint8]) -> Floats:
@@ -145,8 +169,12 @@ def run_lengths(mask: Mask) -> NDArray[np.int64]:
 
 
 def _coarse(grey: Floats) -> Floats:
-    factor = max(1, round(min(grey.shape) / COARSE))
+    factor = _factor(grey.shape)
     return np.asarray(Image.fromarray(grey).reduce(factor)) if factor > 1 else grey
+
+
+def _factor(shape: tuple[int, ...]) -> int:
+    return max(1, round(min(shape) / COARSE))
 
 
 def _expanded(coarse: Floats, shape: tuple[int, ...]) -> Floats:

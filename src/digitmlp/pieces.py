@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from digitmlp.components import find_components
-from digitmlp.ink import find_ink
+from digitmlp.ink import WEAK, find_ink
 
 Boxes = NDArray[np.int64]
 
-WEAK, STRONG = 90, 200  # a piece is connected ink of at least WEAK that is STRONG somewhere
 SOLID = 0.45  # strokes are thinner than this share of what they draw
+FINEST = 0.35  # thinner strokes than so much of the usual ones are creases or dirt
 MOST = 400  # pieces; the largest are kept
 
 LONGEST = 1600  # pixels on the longer side of a picture that is looked at; more are no help
@@ -62,21 +62,22 @@ def find_pieces(ink: NDArray[np.uint8]) -> Pieces:
     found = find_components(mask)
     count = len(found) + 1
     sizes = longest(found.boxes)
-    strong = np.bincount(found.labels[ink >= STRONG], minlength=count)[1:] > 0
     around = np.pad(mask, 1, mode="edge")
     inner = around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:]
     outline = np.bincount(found.labels[mask & ~inner], minlength=count)[1:]
     # A stroke of this thickness has half its outline on either side.
     thickness = 2 * found.areas / np.maximum(outline, 1)
-    able = strong & (sizes >= 6) & (found.areas >= 12)
+    able = (sizes >= 6) & (found.areas >= 12)
     drawn = able & (thickness <= SOLID * sizes)
     if drawn.any():
         able = drawn
     kept = np.flatnonzero(able)
     if len(kept) == 0:
         return Pieces(ink, np.full(ink.shape, -1, np.int32), np.zeros((0, 4), np.int64), 0.0)
-    height = _median(heights(found.boxes[kept]), found.areas[kept] / thickness[kept])
-    kept = kept[sizes[kept] >= 0.3 * height]
+    lengths = found.areas[kept] / thickness[kept]  # of the strokes
+    height = _median(heights(found.boxes[kept]), lengths)
+    usual = _median(thickness[kept], lengths)
+    kept = kept[(sizes[kept] >= 0.3 * height) & (thickness[kept] >= FINEST * usual)]
     kept = np.sort(kept[np.argsort(-found.areas[kept], kind="stable")][:MOST])
     numbers = np.full(count, -1, np.int32)
     numbers[kept + 1] = np.arange(len(kept))
@@ -92,7 +93,8 @@ def longest(boxes: Boxes) -> NDArray[np.int64]:
 def heights(boxes: Boxes) -> NDArray[np.float64]:
     """Return how tall each box (n, 4) is, flat ones as if a line's digits were joined in it."""
     wide, high = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
-    return np.maximum(high, 0.6 * wide)
+    tall: NDArray[np.float64] = np.maximum(high, 0.6 * wide)
+    return tall
 
 
 def around(boxes: Boxes) -> Boxes:

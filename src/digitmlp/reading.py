@@ -126,18 +126,16 @@ def read(
     pieces = look(picture.pixels)
     if single:
         group = largest_group(pieces)
-        glyphs = judged(pieces, [group] if group else [], recognizer.recognize)
-        lines, threshold = [glyphs] if glyphs else [], -np.inf
+        groups = [group] if group else []
+        lines = [judged(pieces, groups, recognizer.recognize, -np.inf)]
     else:
         found = find_lines(pieces.boxes, pieces.height)
-        threshold = recognizer.threshold
-        lines = read_lines(pieces, found, recognizer.recognize, threshold)
-        lines = _without_dirt(lines, threshold, pieces)
+        lines = read_lines(pieces, found, recognizer.recognize, recognizer.threshold)
     scale = pieces.scale * picture.size[0] / picture.pixels.shape[1]
     numbers = []
-    for line, glyphs in enumerate(lines, 1):
+    for line, glyphs in enumerate(_without_dirt(lines, pieces), 1):
         for run in _runs(glyphs):
-            digits = [_digit(glyph, threshold, scale, picture.size) for glyph in run]
+            digits = [_digit(glyph, scale, picture.size) for glyph in run]
             numbers.append(Number(line, tuple(digits)))
     return Reading(
         describe(source),
@@ -153,13 +151,13 @@ def _shipped() -> Recognizer:
     return recognizers.load()
 
 
-def _without_dirt(lines: list[list[Glyph]], threshold: float, pieces: Pieces) -> list[list[Glyph]]:
+def _without_dirt(lines: list[list[Glyph]], pieces: Pieces) -> list[list[Glyph]]:
     """Return the lines without what is no digit where, beside digits, it is hardly a character.
 
     Shadows and things at the frame, and lines of their own with less than a word.
     """
     lines = [line for line in lines if line]
-    if not any(glyph.score >= threshold for line in lines for glyph in line):
+    if not any(glyph.is_digit for line in lines for glyph in line):
         return lines
     bottom, right = pieces.ink.shape
     kept = []
@@ -167,10 +165,10 @@ def _without_dirt(lines: list[list[Glyph]], threshold: float, pieces: Pieces) ->
         characters = [
             glyph
             for glyph in line
-            if glyph.score >= threshold
+            if glyph.is_digit
             or (min(glyph.box[:2]) > 0 and glyph.box[2] < right and glyph.box[3] < bottom)
         ]
-        if len(characters) >= WORD or any(glyph.score >= threshold for glyph in characters):
+        if len(characters) >= WORD or any(glyph.is_digit for glyph in characters):
             kept.append(characters)
     return kept
 
@@ -188,14 +186,14 @@ def _runs(line: list[Glyph]) -> list[list[Glyph]]:
     return runs
 
 
-def _digit(glyph: Glyph, threshold: float, scale: float, size: tuple[int, int]) -> Digit:
+def _digit(glyph: Glyph, scale: float, size: tuple[int, int]) -> Digit:
     left, top, right, bottom = (
         min(max(round(float(edge) * scale), 0), end)
         for edge, end in zip(glyph.box, (*size, *size), strict=True)
     )
     return Digit(
-        int(glyph.probabilities.argmax()) if glyph.score >= threshold else None,
-        float(glyph.probabilities.max()),
+        glyph.digit if glyph.is_digit else None,
+        glyph.probability,
         (left, top, max(right, left + 1), max(bottom, top + 1)),
         glyph.image,
     )

@@ -23,6 +23,7 @@ PER_HEIGHT = 6.0  # a piece passed over as a dot or dirt, by its share of the li
 UNKNOWN = 1.2  # a whole piece that is no digit
 ODD = 3.0  # the same on a line on which a digit was read without doubt
 
+COMPANY = 3.0  # what is among digits is a digit with a score lower by so much
 CERTAIN = 0.9  # probability from which a piece is neither cut nor joined with another such
 JOINED = 0.25  # of the line's height: pieces farther apart are no parts of one digit
 WIDEST = 1.7  # digit, in heights of the line
@@ -35,16 +36,22 @@ LEANS = (-0.5, -0.25, 0.0, 0.25, 0.5)  # of cuts: pixels to the right at the top
 class Glyph:
     """What is taken for one character.
 
-    image          uint8 (28, 28), as the model saw it
-    probabilities  float32 (10,)
-    score          the higher, the more like a digit
-    box            (4,): left, top, right, bottom in the ink
+    image        uint8 (28, 28), as the model saw it
+    box          (4,): left, top, right, bottom in the ink
+    digit        the likeliest
+    probability  of it
+    margin       by how much the score is above the threshold; below 0 it is no digit
     """
 
     image: Images
-    probabilities: NDArray[np.float32]
-    score: float
     box: Boxes
+    digit: int
+    probability: float
+    margin: float
+
+    @property
+    def is_digit(self) -> bool:
+        return self.margin >= 0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -66,25 +73,28 @@ def read_lines(
     threshold  a score below it is no digit
     """
     numbers = [number for line in lines for number in line]
-    alone = dict(zip(numbers, judged(pieces, [[n] for n in numbers], judge), strict=True))
+    glyphs = judged(pieces, [[number] for number in numbers], judge, threshold)
+    alone = dict(zip(numbers, glyphs, strict=True))
     sides = longest(pieces.boxes)
     read = []
     for line in lines:
         large = [number for number in line if sides[number] >= SMALL * pieces.height]
         height = float(np.median(heights(pieces.boxes[large])))
-        doubtful = {
+        sure = [
             number
             for number in line
-            if sides[number] < SMALL * height or not _is_sure(alone[number], threshold, height)
-        }
-        if doubtful:
-            read.append(_read_line(pieces, line, doubtful, height, judge, threshold))
-        else:
+            if sides[number] >= SMALL * height and _is_sure(alone[number], height)
+        ]
+        if len(sure) == len(line):
             read.append([alone[number] for number in line])
+            continue
+        among_digits = len(sure) >= 2 and len(sure) >= len(large) / 2
+        bar = threshold - COMPANY if among_digits else threshold
+        read.append(_read_line(pieces, line, set(sure), height, judge, bar))
     return read
 
 
-def judged(pieces: Pieces, groups: list[list[int]], judge: Judge) -> list[Glyph]:
+def judged(pieces: Pieces, groups: list[list[int]], judge: Judge, threshold: float) -> list[Glyph]:
     """Return a glyph for each group of pieces that are taken for one character."""
     if not groups:
         return []
@@ -93,42 +103,41 @@ def judged(pieces: Pieces, groups: list[list[int]], judge: Judge) -> list[Glyph]
         [to_digit(cut_out(pieces, *each)) for each in zip(groups, boxes, strict=True)]
     )
     probabilities, scores = judge(images)
-    return list(map(Glyph, images, probabilities, scores.tolist(), boxes))
+    likeliest = probabilities.argmax(1).tolist()
+    margins = (scores - threshold).tolist()
+    return list(map(Glyph, images, boxes, likeliest, probabilities.max(1).tolist(), margins))
 
 
-def _is_sure(glyph: Glyph, threshold: float, height: float) -> bool:
+def _is_sure(glyph: Glyph, height: float) -> bool:
     width = glyph.box[2] - glyph.box[0]
-    sure = glyph.score >= threshold and glyph.probabilities.max() >= CERTAIN
-    return bool(sure and width <= 1.1 * height)
+    return bool(glyph.is_digit and glyph.probability >= CERTAIN and width <= 1.1 * height)
 
 
 def _read_line(
     pieces: Pieces,
     line: list[int],
-    doubtful: set[int],
+    sure: set[int],
     height: float,
     judge: Judge,
     threshold: float,
 ) -> list[Glyph]:
     """Return the glyphs of the cheapest way to read the line."""
-    cut, owners = _cut(pieces, line, doubtful, height)
-    spans = list(_spans(cut.boxes, owners, doubtful, height))
-    glyphs = judged(cut, [list(range(*span)) for span in spans], judge)
+    cut, owners = _cut(pieces, line, sure, height)
+    spans = list(_spans(cut.boxes, owners, sure, height))
+    glyphs = judged(cut, [list(range(*span)) for span in spans], judge, threshold)
     candidates = []
     for (first, end), glyph in zip(spans, glyphs, strict=True):
         joined = len(set(owners[first:end])) - 1
         # A character starts or ends in the middle of a piece where the next atom is of the same.
         split = owners[first] in owners[:first] or owners[end - 1] in owners[end:]
-        digit = glyph.probabilities.max() / (1 + np.exp(threshold - glyph.score))
-        doubt = -float(np.log(digit + 1e-4))
+        doubt = -float(np.log(glyph.probability / (1 + np.exp(-glyph.margin)) + 1e-4))
         if not joined and not split:
-            doubt = min(doubt, ODD if len(doubtful) < len(line) else UNKNOWN)
+            doubt = min(doubt, ODD if sure else UNKNOWN)
         cost = PER_DIGIT + PER_JOIN * joined + doubt
         if split:
             left, _, right, _ = pieces.boxes[owners[first]]
             tightness = max(0.0, PAIR - (right - left) / height)
-            is_one = glyph.probabilities.argmax() == 1
-            cost += PER_CUT + PER_TIGHTNESS * tightness + PER_ONE * is_one
+            cost += PER_CUT + PER_TIGHTNESS * tightness + PER_ONE * (glyph.digit == 1)
         candidates.append(_Candidate(first, end, cost, glyph))
     for place, side in enumerate(longest(cut.boxes)):
         candidates.append(_Candidate(place, place + 1, PER_HEIGHT * float(side) / height, None))
@@ -153,7 +162,7 @@ def _cheapest(candidates: list[_Candidate], count: int) -> list[Glyph]:
 
 
 def _spans(
-    boxes: Boxes, owners: list[int], doubtful: set[int], height: float
+    boxes: Boxes, owners: list[int], sure: set[int], height: float
 ) -> Iterator[tuple[int, int]]:
     """Yield (first, end) of the atoms that may be one digit: few, near each other, not too wide."""
     for first in range(len(owners)):
@@ -163,8 +172,7 @@ def _spans(
             if len(taken) > 1 and taken[-1] != taken[-2]:
                 left, right = boxes[end - 2], boxes[end - 1]
                 apart = max(right[0] - left[2], left[0] - right[2])
-                sure = pieces.isdisjoint(doubtful)
-                if sure or apart > JOINED * height or len(pieces) > 3:
+                if pieces <= sure or apart > JOINED * height or len(pieces) > 3:
                     break
             box = around(boxes[first:end])
             if len(pieces) > 1 and box[2] - box[0] > WIDEST * height:
@@ -174,7 +182,7 @@ def _spans(
 
 
 def _cut(
-    pieces: Pieces, line: list[int], doubtful: set[int], height: float
+    pieces: Pieces, line: list[int], sure: set[int], height: float
 ) -> tuple[Pieces, list[int]]:
     """Return the line's atoms as pieces, left to right, and for each the piece it comes from.
 
@@ -188,7 +196,7 @@ def _cut(
         place = slice(top, bottom), slice(left, right)
         own = pieces.labels[place] == number
         part = np.zeros(own.shape, np.int64)
-        if number in doubtful:
+        if number not in sure:
             for column, lean in _cut_lines(own, height):
                 part += _columns(own.shape) > column + _offsets(len(own), lean)[:, None]
         for each in np.unique(part[own]):
