@@ -192,7 +192,7 @@ def test_what_is_no_digit_is_said_to_be_none(open_page):
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
-    for turn in range(120):  # a scribble
+    for turn in range(60):  # a scribble
         page.mouse.move(x + 70 * math.cos(turn * 2.4), y + 70 * math.sin(turn * 2.1))
     page.mouse.up()
     expect(page.locator("#text")).to_have_text("?")

@@ -1,5 +1,6 @@
 """The HTTP API, asked for everything it promises and attacked with everything it must survive."""
 
+import asyncio
 import contextlib
 import functools
 import http.client
@@ -32,7 +33,8 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from serving import served, trained
 
 import digitmlp
-from digitmlp import cli, server
+from digitmlp import server
+from digitmlp.batching import Batcher
 from digitmlp.limits import Limits
 from digitmlp.serve import create_app
 
@@ -161,7 +163,6 @@ def test_large_batches_run_on_a_thread_and_answer_alike(service, recognizer):
     assert list(answer.body) == recognizer.predict(images).tolist()
 
 
-@pytest.mark.skipif(not hasattr(cli, "read"), reason="there is no command to compare with yet")
 def test_read_gives_what_the_command_gives(service, tmp_path):
     (tmp_path / "photo.png").write_bytes(picture())
     command = [sys.executable, "-m", "digitmlp", "read", "photo.png", "--json", "--model"]
@@ -636,6 +637,40 @@ def test_200_clients_at_once_get_the_serial_answers(service, recognizer, images)
     began = time.perf_counter()
     assert ask(service, "/healthz").status == 200
     assert time.perf_counter() - began < 2  # milliseconds, on a machine with nothing else to do
+
+
+@pytest.mark.parametrize("most", [None, 3, 0])  # images at once: as many as usual, few, none
+def test_what_arrives_together_is_recognized_as_one_batch(recognizer, images, most):
+    batches = []
+
+    class Counting:
+        card = recognizer.card
+
+        def recognize(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            batches.append(len(batch))
+            return recognizer.recognize(batch)
+
+    async def ask_together() -> list[tuple[np.ndarray, np.ndarray]]:
+        batcher = Batcher(Counting(), threads)
+        if most is not None:
+            batcher._most = most
+        parts = np.split(images.reshape(-1, 28, 28)[:10], [1, 3, 6])
+        waiting = [asyncio.create_task(batcher.recognize(part)) for part in parts]
+        leaving = asyncio.create_task(batcher.recognize(parts[0]))
+        asyncio.get_running_loop().call_soon(leaving.cancel)
+        return await asyncio.gather(*waiting)
+
+    with ThreadPoolExecutor(2) as threads:
+        answers = asyncio.run(ask_together())
+    assert [len(scores) for _, scores in answers] == [1, 2, 3, 4]
+    for found, expected in zip(
+        map(np.concatenate, zip(*answers, strict=True)),
+        recognizer.recognize(images[:10]),
+        strict=True,
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+    if most is None:
+        assert batches == [11]
 
 
 def test_more_requests_than_the_limit_are_told_to_come_again(recognizer):
