@@ -82,8 +82,9 @@ class Trainer:
                 yield EpochTime(*answer)
                 self._send(True)
         except GeneratorExit:
-            self._send(False)
-            self._receive()
+            if self._process.poll() is None:
+                self._send(False)
+                self._receive()
             raise
 
     def _send(self, message: Any) -> None:

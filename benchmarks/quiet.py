@@ -8,7 +8,7 @@ import psutil
 from measure import BenchError
 
 LIMIT = 0.05  # of a core, that another process may use
-WINDOW = 1.0  # seconds watched before and after a measurement
+WINDOW = 0.5  # seconds watched before and after a measurement
 PATIENCE = 120  # seconds to wait for quiet
 TRIES = 3
 

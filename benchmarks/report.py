@@ -36,6 +36,8 @@ class Claim:
     def verdict(self) -> str:
         if self.value is None:
             return "not measured"
+        if self.must is None and self.aim is None:
+            return "–"
         for name, goal in (("aim", self.aim), ("must", self.must)):
             if goal is not None and (self.value >= goal if self.at_least else self.value <= goal):
                 return name

@@ -76,7 +76,8 @@ def adam(
     parameters: list[Tensor], settings: Settings, rows: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler | None]:
     """Return the optimizer and, for one cycle, the schedule of its steps."""
-    optimizer = torch.optim.Adam(parameters, settings["learning_rate"])
+    betas = settings.get("betas", (0.9, 0.999))
+    optimizer = torch.optim.Adam(parameters, settings["learning_rate"], betas)
     if "warmup" not in settings:
         return optimizer, None
     steps = settings["epochs"] * -(-rows // settings["batch_size"])

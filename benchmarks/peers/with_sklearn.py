@@ -15,6 +15,8 @@ def train(split: Split, settings: Settings, report: Report) -> None:
         hidden_layer_sizes=(512, 256),
         batch_size=settings["batch_size"],
         learning_rate_init=settings["learning_rate"],
+        beta_1=settings.get("betas", (0.9, 0.999))[0],
+        beta_2=settings.get("betas", (0.9, 0.999))[1],
         random_state=settings["seed"],
     )
     for _ in range(settings["epochs"]):

@@ -47,6 +47,7 @@ def train(split: Split, settings: Settings, report: Report) -> None:
         criterion=nn.CrossEntropyLoss,
         optimizer=getattr(torch.optim, settings["optimizer"]),
         lr=settings["learning_rate"],
+        **({"optimizer__betas": settings["betas"]} if "betas" in settings else {}),
         batch_size=settings["batch_size"],
         max_epochs=settings["epochs"],
         iterator_train__shuffle=True,
