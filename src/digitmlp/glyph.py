@@ -13,6 +13,7 @@ FINE = 4  # strokes are made thicker or thinner at so many pixels a pixel
 EDGE = 128  # ink at the edge of a stroke
 
 # Of the digits in train.csv, 9 in 10 are drawn with strokes of 1.8 to 4 pixels, half under 2.6.
+WIDE, WIDEST = 0.8, 1.5  # of a digit's height: MNIST's are seldom wider; others never
 THIN, USUAL, THICK = 2.4, 2.6, 4.0
 
 
@@ -49,7 +50,7 @@ def to_digit(ink: NDArray[np.uint8]) -> Images:
     digit = np.zeros((SIDE, SIDE), np.uint8)
     if ink.max(initial=0) < EDGE:
         return digit
-    fine = _fitted(_cropped(ink), BOX * FINE)
+    fine = _fitted(_squeezed(_cropped(ink)), BOX * FINE)
     thickness = stroke_thickness(fine) / FINE
     wanted = USUAL if thickness < THIN else min(thickness, THICK)
     if wanted != thickness:
@@ -107,6 +108,16 @@ def _cropped(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
     inked = ink >= min(EDGE, ink.max())
     rows, columns = np.flatnonzero(inked.any(1)), np.flatnonzero(inked.any(0))
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _squeezed(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the ink, narrower where it is wider than MNIST's digits are."""
+    height, width = ink.shape
+    excess = min(width, WIDEST * height) - WIDE * height
+    if excess <= 0:
+        return ink
+    size = max(1, round(width - 0.75 * excess)), height
+    return np.asarray(Image.fromarray(ink).resize(size, Image.Resampling.BICUBIC))
 
 
 def _fitted(ink: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:

@@ -133,6 +133,8 @@ def _read_line(
         doubt = -float(np.log(glyph.probability / (1 + np.exp(-glyph.margin)) + 1e-4))
         if not joined and not split:
             doubt = min(doubt, ODD if sure else UNKNOWN)
+        elif not glyph.is_digit:
+            doubt += ODD
         cost = PER_DIGIT + PER_JOIN * joined + doubt
         if split:
             left, _, right, _ = pieces.boxes[owners[first]]
