@@ -171,14 +171,17 @@ def _pixels(image: Image.Image) -> NDArray[np.uint8]:
 def _on_ground(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return RGB (h, w, 3) of RGBA, laid on a ground that hides nothing.
 
-    Drawings on a transparent sheet, and shapes that alpha alone carries, get the one of black and
-    white that is farther from their colour; a photo with transparent parts, its own median.
+    A shape of one colour is carried by alpha alone: black on white, whatever the colour. Other
+    drawings on a transparent sheet get the one of black and white that is farther from their
+    colour; a photo with transparent parts, its own median.
     """
     colours, alpha = rgba[..., :3], rgba[..., 3]
     visible = colours[alpha >= 128] if (alpha >= 128).any() else colours[alpha > 0]
     if alpha.min() == 255 or len(visible) == 0:
         return np.where(alpha[..., None] > 0, colours, 255).astype(np.uint8)
-    if len(visible) < alpha.size / 2 or visible.std(axis=0).max() < 16:
+    if visible.std(axis=0).max() < 16:
+        return np.repeat(255 - alpha[..., None], 3, axis=2)
+    if len(visible) < alpha.size / 2:
         ground = np.full(3, 255.0 if visible.mean() < 128 else 0.0)
     else:
         ground = np.median(visible, axis=0)
