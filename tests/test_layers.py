@@ -12,7 +12,7 @@ LAYERS = """
     errors interrupt config presets files digits history progress card runfolder
     picture components ink pieces glyph
     checks csvfile kaggle idx arrays folder uci mnist sources
-    metrics recognizer layout segment reading explain
+    metrics recognizer layout judge cuts segment reading explain
     split augment model gradient train checkpoint export
     drawing figures report results run fitted estimator
     commands tables

@@ -79,7 +79,7 @@ def _ink_is_dark(grey: Floats) -> bool:
 
 def _evenly_lit(grey: Floats) -> Floats:
     """Return the picture as under even light: divided by a smooth surface through most pixels."""
-    coarse = _coarse(grey)
+    coarse = _coarse(grey)[::2, ::2]  # enough for so smooth a surface
     y, x = (np.linspace(-1, 1, side) for side in coarse.shape)
     terms = [np.multiply.outer(y**i, x**j) for i in range(5) for j in range(5 - i)]
     surface = np.stack(terms).reshape(len(terms), -1)

@@ -16,18 +16,18 @@ def find_lines(boxes: Boxes, height: float) -> list[list[int]]:
     out.
     """
     small = longest(boxes) < SMALL * height
-    stacks = _stacks([int(number) for number in np.flatnonzero(~small)], boxes)
+    stacks = find_stacks([int(number) for number in np.flatnonzero(~small)], boxes)
     outlines = np.array([around(boxes[stack]) for stack in stacks]).reshape(-1, 4)
     lines = _joined(stacks, outlines)
     for number in np.flatnonzero(small):
         _join_nearest(int(number), lines, boxes, height)
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    centres = _centres(boxes)
     for line in lines:
         line.sort(key=lambda number: centres[number, 0])
-    return _top_to_bottom(lines, centres)
+    return _top_to_bottom(lines, boxes)
 
 
-def _stacks(numbers: list[int], boxes: Boxes) -> list[list[int]]:
+def find_stacks(numbers: list[int], boxes: Boxes) -> list[list[int]]:
     """Return the boxes in groups: one above another, as the bar and the body of a broken 5.
 
     They touch, nearly, and are not as tall as two lines.
@@ -55,7 +55,7 @@ def _stacks(numbers: list[int], boxes: Boxes) -> list[list[int]]:
 def _joined(stacks: list[list[int]], boxes: Boxes) -> list[list[int]]:
     """Return the stacks, of these boxes (n, 4), joined to lines, the closest first."""
     lines = [[place] for place in range(len(stacks))]
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    centres = _centres(boxes)
     while len(lines) > 1:
         costs = _joining_costs(lines, boxes, centres)
         left, right = np.unravel_index(costs.argmin(), costs.shape)
@@ -76,7 +76,7 @@ def _joining_costs(
     across = centres[first, 0] - centres[last, 0][:, None]
     gap = np.maximum(boxes[first, 0] - boxes[last, 2][:, None], 0)
     steps = centres[first, 1] - centres[last, 1][:, None]
-    slopes = np.array([_slope(centres[line]) for line in lines])
+    slopes = np.array([slope(boxes[line]) for line in lines])
     # How far the next is off the line, be it the left one that goes on or the right one.
     off = np.minimum(np.abs(steps - slopes[:, None] * across), np.abs(steps - slopes * across))
     beside = np.where(
@@ -87,12 +87,17 @@ def _joining_costs(
     return np.where((across > 0) & beside, gap + 0.25 * across + 2 * off, np.inf)
 
 
-def _slope(centres: NDArray[np.float64]) -> float:
-    """Return the slope of a straight line through centres (n, 2); 0 for fewer than three."""
-    if len(centres) < 3:
+def slope(boxes: Boxes) -> float:
+    """Return the slope of a line through the centres of boxes (n, 4); 0 for fewer than three."""
+    if len(boxes) < 3:
         return 0.0
-    x, y = (centres - centres.mean(0)).T
-    return float((x @ y) / (x @ x))
+    x, y = _centres(boxes - boxes.mean(0)).T
+    return float((x @ y) / max(x @ x, 1.0))
+
+
+def _centres(boxes: Boxes | NDArray[np.float64]) -> NDArray[np.float64]:
+    centres: NDArray[np.float64] = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return centres
 
 
 def _join_nearest(number: int, lines: list[list[int]], boxes: Boxes, height: float) -> None:
@@ -108,10 +113,10 @@ def _join_nearest(number: int, lines: list[list[int]], boxes: Boxes, height: flo
         nearest.append(number)
 
 
-def _top_to_bottom(lines: list[list[int]], centres: NDArray[np.float64]) -> list[list[int]]:
+def _top_to_bottom(lines: list[list[int]], boxes: Boxes) -> list[list[int]]:
     """Return the lines in order, on a page that slopes as its lines do."""
     weights = [len(line) if len(line) >= 3 else 0 for line in lines]
-    slope = 0.0
+    down = 0.0
     if any(weights):
-        slope = float(np.average([_slope(centres[line]) for line in lines], weights=weights))
-    return sorted(lines, key=lambda line: float((centres[line] @ [-slope, 1]).mean()))
+        down = float(np.average([slope(boxes[line]) for line in lines], weights=weights))
+    return sorted(lines, key=lambda line: float((_centres(boxes[line]) @ [-down, 1]).mean()))

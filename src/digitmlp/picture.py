@@ -51,7 +51,7 @@ def decode(source: PictureSource, longest: int | None = None) -> Picture:
 
     Transparency is laid on a ground in contrast to what is drawn. Arrays are (h, w), (h, w, 1),
     (h, w, 3) or (h, w, 4): uint8, uint16, bool, or other numbers from 0 to 1, 255 or 65535.
-    With `longest`, the pixels are shrunk until no side has more than so many. Raises DataError.
+    With `longest`, pixels are averaged until no side has more than so many. Raises DataError.
     """
     name = describe(source)
     if isinstance(source, np.ndarray):
@@ -65,8 +65,8 @@ def decode(source: PictureSource, longest: int | None = None) -> Picture:
             frames = getattr(image, "n_frames", 1)
             if longest and image is not source:
                 # JPEG decodes at 1/2, 1/4 or 1/8 for a fraction of the time.
-                scale = min(1, longest / max(size))
-                image.draft(None, (int(size[0] * scale), int(size[1] * scale)))
+                factor = -(-max(size) // longest)
+                image.draft(None, (size[0] // factor, size[1] // factor))
             image.load()
             orientation = _orientation(image)
             upright = _shrunk(image, longest)
@@ -145,14 +145,12 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _shrunk(image: Image.Image, longest: int | None) -> Image.Image:
-    """Return the image with no side longer than this."""
+    """Return the image, by a whole factor smaller, with no side longer than this."""
     if longest is None or max(image.size) <= longest:
         return image
     if image.mode in ("P", "PA", "1"):  # colours that cannot be averaged
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    scale = longest / max(image.size)
-    width, height = (max(1, round(side * scale)) for side in image.size)
-    return image.resize((width, height), Image.Resampling.BOX, reducing_gap=2.0)
+    return image.reduce(-(-max(image.size) // longest))
 
 
 def _pixels(image: Image.Image) -> NDArray[np.uint8]:

@@ -16,9 +16,10 @@ SOLID = 0.45  # strokes are thinner than this share of what they draw
 FINEST = 0.35  # thinner strokes than so much of the usual ones are creases or dirt
 MOST = 400  # pieces; the largest are kept
 
-LONGEST = 1600  # pixels on the longer side of a picture that is looked at; more are no help
+LONGEST = 2048  # pixels on the longer side of a picture that is looked at; more are no help
+LEAST = 400  # on the longer side of a copy whose pixels are averaged
 SHORTEST = 100  # on the shorter side; with fewer, ink has no clear edge
-ENOUGH = 40  # pixels in the height of a digit; with more, half of them do
+ENOUGH = 40  # in the height of a digit; a finer copy shows no more
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -45,10 +46,11 @@ class Pieces:
 def look(pixels: NDArray[np.uint8]) -> Pieces:
     """Return the pieces of a picture, (h, w) grey or (h, w, 3) RGB, at a scale that suits them."""
     image = Image.fromarray(pixels)
-    if max(image.size) > LONGEST / 2:
-        coarse = find_pieces(find_ink(np.asarray(image.reduce(2))))
-        if coarse.height >= ENOUGH:
-            return dataclasses.replace(coarse, scale=2.0)
+    for factor in (4, 2):
+        if max(image.size) >= factor * LEAST:
+            coarse = find_pieces(find_ink(np.asarray(image.reduce(factor))))
+            if coarse.height >= ENOUGH:
+                return dataclasses.replace(coarse, scale=float(factor))
     zoom = max(1, min(-(-SHORTEST // min(image.size)), LONGEST // max(image.size)))
     if zoom > 1:
         size = image.width * zoom, image.height * zoom

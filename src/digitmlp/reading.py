@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 from digitmlp import recognizer as recognizers
 from digitmlp.digits import Images
 from digitmlp.glyph import largest_group
+from digitmlp.judge import Glyph, Judge
 from digitmlp.layout import find_lines
 from digitmlp.picture import PictureSource, decode, describe
 from digitmlp.pieces import LONGEST, Pieces, around, look
 from digitmlp.recognizer import Recognizer
-from digitmlp.segment import Glyph, judged, read_lines
+from digitmlp.segment import read_lines
 
 UNKNOWN = "?"  # what is no digit
 WORD = 3  # characters that are no digits make a line of their own beside lines of digits
@@ -126,11 +128,10 @@ def read(
     pieces = look(picture.pixels)
     if single:
         group = largest_group(pieces)
-        groups = [group] if group else []
-        lines = [judged(pieces, groups, recognizer.recognize, -np.inf)]
+        lines = [Judge(recognizer.recognize, -math.inf)(pieces, [group] if group else [])]
     else:
         found = find_lines(pieces.boxes, pieces.height)
-        lines = read_lines(pieces, found, recognizer.recognize, recognizer.threshold)
+        lines = read_lines(pieces, found, Judge(recognizer.recognize, recognizer.threshold))
     scale = pieces.scale * picture.size[0] / picture.pixels.shape[1]
     numbers = []
     for line, glyphs in enumerate(_without_dirt(lines, pieces), 1):

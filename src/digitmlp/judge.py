@@ -1,0 +1,78 @@
+"""What the model says of ink that is taken for one character."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from digitmlp.digits import Images
+from digitmlp.glyph import to_digit
+from digitmlp.pieces import Boxes, Pieces, around, cut_out
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Glyph:
+    """What is taken for one character.
+
+    image        uint8 (28, 28), as the model saw it
+    box          (4,): left, top, right, bottom in the ink
+    digit        the likeliest
+    probability  of it
+    margin       by how much the score is above the threshold; below 0 it is no digit
+    """
+
+    image: Images
+    box: Boxes
+    digit: int
+    probability: float
+    margin: float
+
+    @property
+    def is_digit(self) -> bool:
+        """Whether it is no letter, symbol or dirt."""
+        return self.margin >= 0
+
+    @property
+    def doubt(self) -> float:
+        """How far from sure it is that this is its digit, in nats."""
+        return -float(np.log(self.probability / (1 + np.exp(-self.margin)) + 1e-4))
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """A model that tells digits, and how it is shown them.
+
+    recognize  gives probabilities (n, 10) and scores (n,) of images (n, 28, 28)
+    threshold  a score below it is no digit
+    turn       degrees by which ink is turned counterclockwise first
+    """
+
+    recognize: Callable[[Images], tuple[Floats, Floats]]
+    threshold: float
+    turn: float = 0.0
+
+    def __call__(self, pieces: Pieces, groups: list[list[int]]) -> list[Glyph]:
+        """Return a glyph for each group of pieces that are taken for one character."""
+        if not groups:
+            return []
+        boxes = [around(pieces.boxes[group]) for group in groups]
+        images = np.stack(
+            [
+                to_digit(self._turned(cut_out(pieces, group, box)))
+                for group, box in zip(groups, boxes, strict=True)
+            ]
+        )
+        probabilities, scores = self.recognize(images)
+        likeliest = probabilities.argmax(1).tolist()
+        margins = (scores - self.threshold).tolist()
+        return list(map(Glyph, images, boxes, likeliest, probabilities.max(1).tolist(), margins))
+
+    def _turned(self, ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if self.turn == 0:
+            return ink
+        image = Image.fromarray(ink)
+        return np.asarray(image.rotate(self.turn, Image.Resampling.BICUBIC, expand=True))
