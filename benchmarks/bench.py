@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -46,6 +47,7 @@ PEER_PACKAGES = ("pandas", "scikit-learn", "skorch", "keras", "jax", "lightning"
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave no gigabytes behind
     arguments = parser().parse_args()
     effort = TRIAL if arguments.trial else Effort()
     if arguments.repeats:
