@@ -29,8 +29,11 @@ class Linear(nn.Module):
 
     def accept(self, x: Tensor, gradient: Tensor) -> None:
         """Store the gradients of weight and bias, given that of the output for the input x."""
-        torch.bmm(x.mT, gradient, out=_grad(self.weight))
-        torch.sum(gradient, 1, keepdim=True, out=_grad(self.bias))
+        if x.dtype == self.weight.dtype:
+            torch.bmm(x.mT, gradient, out=_grad(self.weight))
+        else:
+            _grad(self.weight).copy_(torch.bmm(x.mT, gradient))
+        torch.sum(gradient, 1, keepdim=True, dtype=self.bias.dtype, out=_grad(self.bias))
 
     def extra_repr(self) -> str:
         return "{}, {} to {}".format(*self.weight.shape)
@@ -78,9 +81,12 @@ class BatchNorm(nn.Module):
 
     def _rows(self, x: Tensor) -> Tensor:
         """Return (members, B, width) as (B, members · width); of one member, not copied."""
-        return x.transpose(0, 1).reshape(x.shape[1], -1)
+        return x[0] if self.members == 1 else x.transpose(0, 1).reshape(x.shape[1], -1)
 
     def _apart(self, rows: Tensor) -> Tensor:
+        # Of one member, in the strides of a contiguous tensor, without which products copy it.
+        if self.members == 1:
+            return rows[None]
         return rows.view(len(rows), self.members, -1).transpose(0, 1)
 
     def extra_repr(self) -> str:

@@ -80,7 +80,7 @@ def fit(
         order = torch.randperm(len(train), generator=generator(config.seed, "order", number))
         order = order.to(device)
         done = (number - 1) * len(bounds)
-        with full_speed(config, device):
+        with full_speed(config, device) as products:
             for step in range(training.step, len(bounds)):
                 if stop():
                     raise Stopped
@@ -91,8 +91,9 @@ def fit(
                     random = generator(config.seed, "augment", done + step, device)
                     images = augment(images, random)
                 rate = learning_rate(done + step, total_epochs * len(bounds), config)
-                batch = Batch(images, train.labels.index_select(0, rows))
-                training.totals += train_step(training, batch, rate, config.label_smoothing)
+                labels = train.labels.index_select(0, rows)
+                targets = wanted(labels, training.network.config.classes, config.label_smoothing)
+                training.totals += train_step(training, images, targets, rate, products)
                 training.step = step + 1
                 training.seconds += time.perf_counter() - began
             began = time.perf_counter()
@@ -122,14 +123,22 @@ def lowest(history: list[Epoch]) -> float:
     return min(losses, default=math.inf)
 
 
-def train_step(training: Training, batch: Batch, rate: float, smoothing: float) -> Tensor:
+def train_step(
+    training: Training, images: Tensor, targets: Tensor, rate: float, products: torch.dtype
+) -> Tensor:
     """Take one step; return (2,): summed loss and hits of the batch, still on the device."""
     for group in training.optimizer.param_groups:
         group["lr"] = rate
     training.network.train()
-    totals = backpropagate(training.network, batch.images, batch.labels, smoothing)
+    totals = backpropagate(training.network, images, targets, products)
     training.optimizer.step()
     return totals
+
+
+def wanted(labels: Tensor, classes: int, smoothing: float) -> Tensor:
+    """Return (B, classes): 1 for the label, with smoothing some of it spread over all classes."""
+    spread = torch.full((len(labels), classes), smoothing / classes, device=labels.device)
+    return spread.scatter_(1, labels[:, None], 1 - smoothing + smoothing / classes)
 
 
 @torch.no_grad()
@@ -214,17 +223,17 @@ def precision(config: TrainConfig, device: torch.device) -> str:
 
 
 @contextlib.contextmanager
-def full_speed(config: TrainConfig, device: torch.device) -> Iterator[None]:
-    """Compute matrix products in the chosen precision, and denormal numbers as 0."""
-    backends = torch.backends
-    products = backends.cuda.matmul if device.type == "cuda" else backends.mkldnn.matmul  # type: ignore[attr-defined]
-    before = products.fp32_precision
-    names = {"float32": "ieee", "tf32": "tf32", "bfloat16": "bf16"}
-    products.fp32_precision = names[precision(config, device)]
+def full_speed(config: TrainConfig, device: torch.device) -> Iterator[torch.dtype]:
+    """Compute matrix products in the chosen precision, and denormal numbers as 0; give the type
+    in which to keep what is multiplied.
+    """
+    chosen = precision(config, device)
+    before = torch.backends.cuda.matmul.fp32_precision
+    torch.backends.cuda.matmul.fp32_precision = "tf32" if chosen == "tf32" else "ieee"
     # Adam's averages of vanished gradients become denormal, which slows every step down.
     torch.set_flush_denormal(True)
     try:
-        yield
+        yield torch.bfloat16 if chosen == "bfloat16" else torch.float32
     finally:
-        products.fp32_precision = before
+        torch.backends.cuda.matmul.fp32_precision = before
         torch.set_flush_denormal(False)
