@@ -78,6 +78,7 @@ def train(
     hidden: Annotated[str | None, _flag(ModelConfig, "hidden", metavar="WIDTH,WIDTH…")] = None,
     validation: Annotated[float | None, _flag(TrainConfig, "validation")] = None,
     seed: Annotated[int | None, _flag(TrainConfig, "seed")] = None,
+    split_seed: Annotated[int | None, _flag(TrainConfig, "split_seed")] = None,
     members: Annotated[int | None, _flag(ModelConfig, "members")] = None,
     device: Annotated[Device, typer.Option(help="Where to train.")] = "auto",
     out: Annotated[
@@ -89,6 +90,13 @@ def train(
     fine_tune: Annotated[
         Path | None,
         typer.Option("--from", metavar="MODEL", help="Start from the weights of this run."),
+    ] = None,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="RUN",
+            help="Learn from the answers of this run, or of several as a committee.",
+        ),
     ] = None,
     as_json: Json = False,
     threads: Threads = None,
@@ -114,6 +122,7 @@ def train(
         out=out,
         resume=resume,
         fine_tune=fine_tune,
+        teacher=teacher or (),
         device=device,
         threads=threads or context.obj,
         model={
@@ -126,6 +135,7 @@ def train(
             "learning_rate": learning_rate,
             "validation": validation,
             "seed": seed,
+            "split_seed": split_seed,
         },
     )
     print(json.dumps(result) if as_json else tables.run(folder, result))
@@ -263,8 +273,14 @@ def runs(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN…", help="The run folder; several become one committee."),
+    ],
     out: Annotated[Path, typer.Option(help="The .onnx file to write.")],
+    compact: Annotated[
+        bool, typer.Option("--compact", help="Round weights to 8 bits: a quarter of the size.")
+    ] = False,
 ) -> None:
     """Write a run's checked ONNX file, and say what goes in and what comes out.
 
@@ -272,7 +288,7 @@ def export(
     """
     from digitmlp import commands, tables
 
-    print(tables.contract(out, commands.export(run, out)))
+    print(tables.contract(out, commands.export(runs, out, compact)))
 
 
 @app.command()

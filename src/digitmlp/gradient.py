@@ -25,7 +25,7 @@ def backpropagate(
     """
     slope = network.config.negative_slope
     *hidden, (output, _) = network.layers()
-    weights = {linear: linear.weight.to(products) for linear in network.linears}
+    weights = {linear: linear.weight.to(products) for linear, _ in network.layers()}
     x, passed = network.features(images).to(products), []
     for linear, norm in hidden:
         z, kept = torch.baddbmm(linear.bias.to(products), x, weights[linear]), None

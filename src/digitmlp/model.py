@@ -9,6 +9,10 @@ from torch import Tensor, nn
 
 from digitmlp.config import ModelConfig
 
+Layers = list[
+    tuple[Tensor, Tensor]
+]  # weight (members, inputs, outputs), bias (members, 1, outputs)
+
 
 class Linear(nn.Module):
     """A linear layer for each member: (members, B, inputs) to (members, B, outputs)."""
@@ -94,7 +98,7 @@ class BatchNorm(nn.Module):
 
 
 class MLP(nn.Module):
-    """Images (B, inputs), any dtype, to logits (members, B, classes).
+    """Images (B, inputs), any dtype, to logits (members, B, outputs).
 
     It scales the images itself, so that nobody else has to know how.
     """
@@ -102,7 +106,7 @@ class MLP(nn.Module):
     def __init__(self, config: ModelConfig, random: torch.Generator) -> None:
         super().__init__()
         self.config = config
-        widths = (config.inputs, *config.hidden, config.classes)
+        widths = (config.inputs, *config.hidden, config.outputs)
         self.linears = nn.ModuleList(
             Linear(config.members, inputs, outputs, random)
             for inputs, outputs in itertools.pairwise(widths)
@@ -134,10 +138,10 @@ class MLP(nn.Module):
         logits: Tensor = output(x)
         return logits
 
-    def folded(self) -> list[tuple[Tensor, Tensor]]:
+    def folded(self) -> Layers:
         """Return each layer's weight (members, inputs, outputs) and bias (members, 1, outputs),
         float64, with the scale and every BatchNorm folded in: what is left is linear layers with
-        a (leaky) ReLU between them.
+        a (leaky) ReLU between them: `chain`.
         """
         layers = []
         scale = self.config.scale
@@ -164,17 +168,32 @@ class MLP(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
 
-def committee(logits: Tensor) -> Tensor:
-    """Return log probabilities (B, classes): of the mean of the members' (members, B, classes)."""
-    return logits.log_softmax(-1).logsumexp(0) - math.log(len(logits))
+def chain(layers: Layers, images: Tensor, slope: float) -> Tensor:
+    """Return logits (members, B, outputs) of images (B, inputs), in the type of the layers."""
+    (first, _), *_ = layers
+    x = images.expand(len(first), *images.shape)
+    for index, (weight, bias) in enumerate(layers):
+        x = F.leaky_relu(x, slope) if index else x
+        x = torch.baddbmm(bias, x, weight)
+    return x
 
 
-def score(logits: Tensor) -> Tensor:
-    """Return (B,), the higher, the more like a digit: log Σ exp of the logits, mean of members.
+def committee(logits: Tensor, classes: int) -> Tensor:
+    """Return log probabilities (B, classes): of the mean of the members' (members, B, outputs)."""
+    return logits[..., :classes].log_softmax(-1).logsumexp(0) - math.log(len(logits))
 
-    The free energy of Liu et al., "Energy-based Out-of-distribution Detection", 2020.
+
+def score(logits: Tensor, classes: int) -> Tensor:
+    """Return (B,), the higher, the more like a digit: log Σ exp of the classes' logits, less the
+    logit for what is none of them, where there is one; mean of the members.
+
+    With that output these are log odds; without, the free energy of Liu et al., "Energy-based
+    Out-of-distribution Detection", 2020.
     """
-    return logits.logsumexp(-1).mean(0)
+    scores = logits[..., :classes].logsumexp(-1)
+    if logits.shape[-1] > classes:
+        scores = scores - logits[..., classes]
+    return scores.mean(0)
 
 
 def _grad(parameter: Tensor) -> Tensor:
