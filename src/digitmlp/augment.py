@@ -11,7 +11,11 @@ from digitmlp.digits import SIDE
 
 INK = 255.0
 PIXEL = 2 / (SIDE - 1)  # where the image reaches from -1 to 1
-FAR = 3.0  # how much farther than others some images are turned, scaled, sheared and shifted
+# How many times as much some images are turned, scaled and sheared, and shifted, as others.
+FAR, FAR_SHIFT = 4.0, 7.0
+MOTIONS = [(0, 1), (1, 1), (1, 0), (1, -1)]  # down, right
+MOVED = range(-3, 4)  # pixels
+PATCHES = 2  # rectangles painted over (random erasing, Zhong et al. 2017)
 
 
 class Augment:
@@ -40,8 +44,7 @@ class Augment:
         the network is shown them, and deformed but a little, as a teacher is.
         """
         config, batch, device = self.config, len(images), images.device
-        reach = torch.ones(batch, device=device)
-        affine = self._affine(reach, random)
+        affine = self._affine(batch, random)
         bumps = torch.randn(batch, 2, len(self.basis) - 3, device=device, generator=random)
         bumps *= config.elastic * PIXEL
         pictures = images.float().view(batch, 1, SIDE, SIDE)
@@ -49,7 +52,7 @@ class Augment:
         if config.far:
             is_far = torch.rand(batch, device=device, generator=random) < config.far
             rows = is_far.nonzero()[:, 0]
-            farther = self._affine(reach[rows] * FAR, random)
+            farther = self._affine(len(rows), random, FAR, FAR_SHIFT)
             seen = seen.index_copy(0, rows, self._deformed(pictures[rows], farther, bumps[rows]))
         if config.thickness:
             seen = self._thickened(seen, random)
@@ -59,19 +62,21 @@ class Augment:
             seen = seen.index_copy(0, rows, self._spoiled(seen[rows], random))
         return seen.view(batch, -1), clean.view(batch, -1)
 
-    def _affine(self, reach: Tensor, random: torch.Generator) -> Tensor:
-        """Return random affine coefficients (B, 2, 3), whose range is multiplied by reach (B,)."""
+    def _affine(
+        self, batch: int, random: torch.Generator, far: float = 1.0, far_shift: float = 1.0
+    ) -> Tensor:
+        """Return random affine coefficients (B, 2, 3)."""
         config = self.config
 
         def draw(largest: float) -> Tensor:
-            sides = torch.rand(len(reach), device=reach.device, generator=random) * 2 - 1
-            return sides * largest * reach
+            return (torch.rand(batch, device=random.device, generator=random) * 2 - 1) * largest
 
-        angle, shear = draw(math.radians(config.rotation)), draw(config.shear)
-        wide, high = torch.exp(draw(config.scale)), torch.exp(draw(config.scale))
+        angle, shear = draw(far * math.radians(config.rotation)), draw(far * config.shear)
+        wide, high = torch.exp(draw(far * config.scale)), torch.exp(draw(far * config.scale))
         cos, sin = torch.cos(angle), torch.sin(angle)
-        across = torch.stack([wide * cos, shear - high * sin, draw(config.shift * PIXEL)], 1)
-        down = torch.stack([wide * sin, high * cos, draw(config.shift * PIXEL)], 1)
+        shift = far_shift * config.shift * PIXEL
+        across = torch.stack([wide * cos, shear - high * sin, draw(shift)], 1)
+        down = torch.stack([wide * sin, high * cos, draw(shift)], 1)
         return torch.stack([across, down], 1)
 
     def _deformed(self, pictures: Tensor, affine: Tensor, bumps: Tensor) -> Tensor:
@@ -97,18 +102,34 @@ class Augment:
             return torch.rand(shape, device=device, generator=random)
 
         if config.blur:
-            for _ in range(2):
-                mean = F.avg_pool2d(pictures, 3, stride=1, padding=1)
-                pictures = pictures.lerp(mean, config.blur * draw())
-        if config.erase:
+            mean = F.avg_pool2d(pictures, 3, stride=1, padding=1)
+            pictures = pictures.lerp(mean, config.blur * draw())
+            moving = self._in_motion(pictures)
+            pictures = torch.where(
+                draw() < 0.3, pictures.lerp(moving, config.blur * draw()), pictures
+            )
+        for _ in range(PATCHES if config.erase else 0):
             corners, sides = draw() * SIDE, draw() * config.erase * SIDE
-            inside = (self.places >= corners) & (self.places < corners + sides)
+            columns = (self.places >= corners) & (self.places < corners + sides)
             corners, sides = draw() * SIDE, draw() * config.erase * SIDE
             rows = (self.places >= corners) & (self.places < corners + sides)
-            pictures = pictures.masked_fill(inside & rows.mT, 0)
+            grey = INK * draw() * (draw() < 0.5)
+            pictures = torch.where(columns & rows.mT, grey, pictures)
         if config.light:
             pictures = pictures.lerp(torch.full_like(pictures, INK), config.light * draw())
         if config.noise:
             noise = torch.randn(pictures.shape, device=device, generator=random)
             pictures = pictures + noise * (INK * config.noise * draw())
         return pictures.clamp(0, INK)
+
+    def _in_motion(self, pictures: Tensor) -> Tensor:
+        """Return pictures blurred along one of few directions, each quarter of them along its own.
+
+        In their order, which is random; so no number has to leave the device.
+        """
+        moving = torch.empty_like(pictures)
+        for place, (down, right) in enumerate(MOTIONS):
+            part = pictures[place :: len(MOTIONS)]
+            steps = [part.roll((step * down, step * right), (2, 3)) for step in MOVED]
+            moving[place :: len(MOTIONS)] = torch.stack(steps).mean(0)
+        return moving

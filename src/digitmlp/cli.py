@@ -70,7 +70,7 @@ def train(
     context: typer.Context,
     data: Annotated[str | None, _DATA] = None,
     preset: Annotated[
-        str | None, typer.Option(help="tutorial, fast or best; left out: fast.")
+        str | None, typer.Option(help="tutorial, fast, best or compact; left out: fast.")
     ] = None,
     epochs: Annotated[int | None, _flag(TrainConfig, "epochs")] = None,
     batch_size: Annotated[int | None, _flag(TrainConfig, "batch_size")] = None,

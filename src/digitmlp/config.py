@@ -64,13 +64,17 @@ class AugmentConfig:
     shift: float = setting(0.0, "pixels, in both directions")
     elastic: float = setting(0.0, "standard deviation of the elastic displacement, pixels")
     elastic_grid: int = setting(7, "points a side of the coarse grid of random displacements")
-    far: float = setting(0.0, "share of images turned, scaled, sheared, shifted 3 times as much")
+    far: float = setting(
+        0.0, "share of images turned, scaled, sheared, shifted several times as much"
+    )
     thickness: float = setting(0.0, "pixels by which strokes grow or shrink at each edge, to 1")
     spoiled: float = setting(0.5, "share of images to which what follows is done")
     light: float = setting(0.0, "share of the way to full ink by which the ground is raised")
     noise: float = setting(0.0, "standard deviation of noise, as a share of full ink")
-    blur: float = setting(0.0, "share of a 3×3 mean, applied twice")
-    erase: float = setting(0.0, "side of an erased rectangle, as a share of the image's")
+    blur: float = setting(0.0, "share of a 3×3 mean, and of a mean along a line of 7 pixels")
+    erase: float = setting(
+        0.0, "longest side of two rectangles painted over, as a share of the image's"
+    )
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

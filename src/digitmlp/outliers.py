@@ -21,7 +21,7 @@ NOT_MIRRORED = (0, 1, 2, 5, 8)
 
 STROKES, CORNERS = 3, 4  # most strokes of a scribble, and points that bend each
 POINTS = 32  # drawn of a stroke: so many that none is dotted
-SHARES = {"scribbles": 0.45, "misused": 0.35, "spots": 0.12}  # the rest is noise
+SHARES = {"scribbles": 0.4, "misused": 0.3, "spots": 0.17}  # the rest is noise
 
 
 def make_outliers(images: Tensor, labels: Tensor, count: int, random: torch.Generator) -> Tensor:
