@@ -108,11 +108,10 @@ def train(
 
     Example:  digitmlp train digit-recognizer.zip --preset tutorial
     """
-    # Else each thread waits for the others in a busy loop, and where something else computes on
-    # the same cores, a training takes a hundred times as long. Threads that sleep instead are to
-    # stay on a core each: they would wake up on one and the same, and take twice as long.
-    # Has to be said before torch loads.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # A thread that waits for the others does so in a busy loop: for a moment, else where something
+    # else computes on the same cores a training takes a hundred times as long. Threads that slept
+    # are to wake up on a core each, not on one and the same. To be said before torch loads.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     os.environ.setdefault("OMP_PROC_BIND", "true")
     from digitmlp import config, run, tables
 

@@ -5,18 +5,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from digitmlp.model import MLP
+from digitmlp.products import of_inputs, outputs
 
 
 @torch.no_grad()
 def backpropagate(
-    network: MLP, images: Tensor, targets: Tensor, products: torch.dtype = torch.float32
+    network: MLP, images: Tensor, targets: Tensor, kind: torch.dtype = torch.float32
 ) -> Tensor:
     """Put the gradient of a batch's mean cross-entropy into every parameter's `grad`; return (2,):
     the summed loss and the hits of the batch, still on the device.
 
     images    (B, inputs)
     targets   (B, outputs): the probability wanted of each class, or of what is no digit
-    products  bfloat16: activations and weights are rounded to it, and what is multiplied is added
+    kind      bfloat16: activations and weights are rounded to it, and what is multiplied is added
               up in float32; parameters, moments of BatchNorm and the loss stay float32
     Each member of a committee has its own gradient; loss and hits are the members' mean.
 
@@ -25,26 +26,26 @@ def backpropagate(
     """
     slope = network.config.negative_slope
     *hidden, (output, _) = network.layers()
-    weights = {linear: linear.weight.to(products) for linear, _ in network.layers()}
-    x, passed = network.features(images).to(products), []
+    weights = {linear: linear.weight.to(kind) for linear, _ in network.layers()}
+    x, passed = network.features(images).to(kind), []
     for linear, norm in hidden:
-        z, kept = torch.baddbmm(linear.bias.to(products), x, weights[linear]), None
+        z, kept = outputs(x, weights[linear], linear.bias.to(kind)), None
         if norm:  # z (members, B, width)
             z, kept = norm.normalize(z)
         passed.append((linear, norm, x, kept))
         x = F.leaky_relu_(z, slope)
-    logits = torch.baddbmm(output.bias.to(products), x, weights[output]).float()
+    logits = outputs(x, weights[output], output.bias.to(kind)).float()
 
     logs = logits.log_softmax(-1)
     loss = (targets * logs).sum().neg()
     hits = (logits.argmax(-1) == targets.argmax(-1)).sum()
     # Of the loss, with respect to the logits.
-    gradient = logs.exp_().sub_(targets).div_(len(images)).to(products)
+    gradient = logs.exp_().sub_(targets).div_(len(images)).to(kind)
 
     above = output
     above.accept(x, gradient)
     for linear, norm, below, kept in reversed(passed):
-        gradient = torch.bmm(gradient, weights[above].mT)
+        gradient = of_inputs(gradient, weights[above])
         gradient = torch.ops.aten.leaky_relu_backward(gradient, x, slope, True)
         if norm and kept:
             gradient = norm.accept(gradient, kept)

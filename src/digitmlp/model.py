@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from digitmlp.config import ModelConfig
+from digitmlp.products import of_weights
 
 Layers = list[
     tuple[Tensor, Tensor]
@@ -33,11 +34,8 @@ class Linear(nn.Module):
 
     def accept(self, x: Tensor, gradient: Tensor) -> None:
         """Store the gradients of weight and bias, given that of the output for the input x."""
-        if x.dtype == self.weight.dtype:
-            torch.bmm(x.mT, gradient, out=_grad(self.weight))
-        else:
-            _grad(self.weight).copy_(torch.bmm(x.mT, gradient))
-        torch.sum(gradient, 1, keepdim=True, dtype=self.bias.dtype, out=_grad(self.bias))
+        self.weight.grad = of_weights(x, gradient).to(self.weight.dtype)
+        self.bias.grad = gradient.sum(1, keepdim=True, dtype=self.bias.dtype)
 
     def extra_repr(self) -> str:
         return "{}, {} to {}".format(*self.weight.shape)
@@ -79,8 +77,7 @@ class BatchNorm(nn.Module):
             self._rows(gradient), rows, self.gain, None, None, mean, deviation, True,
             self.epsilon, (True, True, True),
         )  # fmt: skip
-        _grad(self.gain).copy_(of_gain)
-        _grad(self.bias).copy_(of_bias)
+        self.gain.grad, self.bias.grad = of_gain, of_bias
         return self._apart(of_input)
 
     def _rows(self, x: Tensor) -> Tensor:
@@ -194,10 +191,3 @@ def score(logits: Tensor, classes: int) -> Tensor:
     if logits.shape[-1] > classes:
         scores = scores - logits[..., classes]
     return scores.mean(0)
-
-
-def _grad(parameter: Tensor) -> Tensor:
-    """Return the parameter's gradient, a tensor made with the first one and used ever after."""
-    if parameter.grad is None:
-        parameter.grad = torch.empty_like(parameter)
-    return parameter.grad
