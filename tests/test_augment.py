@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import make_digits
 
-from digitmlp.augment import Augment
+from digitmlp.augment import Augment, _highest_around
 from digitmlp.config import AugmentConfig
 from digitmlp.errors import ConfigError
 
@@ -78,3 +78,9 @@ def test_far_images_move_farther():
 def test_shares_are_at_most_one(name):
     with pytest.raises(ConfigError, match=f"{name} must be at most 1, got 1.5"):
         AugmentConfig(**{name: 1.5})
+
+
+def test_highest_around_is_that_of_max_pooling():
+    pictures = digits(20).float().view(20, 1, 28, 28)
+    expected = torch.nn.functional.max_pool2d(pictures, 3, stride=1, padding=1)
+    assert torch.equal(_highest_around(pictures), expected)
