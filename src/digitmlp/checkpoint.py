@@ -133,7 +133,9 @@ def load_state(path: Path, config: TrainConfig, device: torch.device) -> tuple[T
     """
     tensors, card = load(path)
     training = start(card.model, config, device)
-    _prepare(training, has_best=any(name.startswith("best.") for name in tensors))
+    if any(name.startswith("best.") for name in tensors):
+        weights = training.network.state_dict().items()
+        training.best = {name: torch.empty_like(value) for name, value in weights}
     wanted = _state_tensors(training)
     check(wanted, tensors, path)
     with torch.no_grad():
@@ -154,17 +156,6 @@ def _state_tensors(training: Training) -> dict[str, Tensor]:
     tensors = {f"network.{name}": value for name, value in training.network.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in training.best.items()}
     tensors["totals"] = training.totals
-    for name, parameter in training.network.named_parameters():
-        for moment, value in training.optimizer.state[parameter].items():
-            tensors[f"optimizer.{name}.{moment}"] = value
+    for name, value in training.optimizer.tensors().items():
+        tensors[f"optimizer.{name}"] = value
     return tensors
-
-
-def _prepare(training: Training, has_best: bool) -> None:
-    """Give a fresh training the tensors that it gets with its first step and epoch."""
-    for parameter in training.network.parameters():
-        parameter.grad = torch.zeros_like(parameter)
-    training.optimizer.step()
-    if has_best:
-        weights = training.network.state_dict().items()
-        training.best = {name: torch.empty_like(value) for name, value in weights}

@@ -233,8 +233,7 @@ def _move(training: Training, device: torch.device) -> None:
     """Move all tensors of a training to the device."""
     training.network.to(device)
     training.totals = training.totals.to(device)
-    for moments in training.optimizer.state.values():
-        moments.update({name: value.to(device) for name, value in moments.items()})
+    training.optimizer.to(device)
 
 
 def _make(folder: Path) -> None:

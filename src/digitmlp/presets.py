@@ -28,12 +28,14 @@ PRESETS = {
         training=TrainConfig(
             epochs=10,
             min_steps=600,
-            batch_size=256,
-            learning_rate=4e-3,
+            batch_size=512,
+            learning_rate=6e-3,
             schedule="one-cycle",
             beta2=0.99,
             weight_decay=0.02,
-            augment=AugmentConfig(rotation=8, scale=0.1, shear=0.1, shift=1.5, elastic=0.7),
+            augment=AugmentConfig(
+                rotation=8, scale=0.1, shear=0.1, shift=1, elastic=0.7, elastic_grid=5
+            ),
         ),
     ),
     "best": Preset(

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from digitmlp.adam import AdamW
 from digitmlp.augment import Augment
 from digitmlp.config import ModelConfig, TrainConfig
 from digitmlp.errors import ConfigError, DataError, DigitmlpError
@@ -34,7 +35,7 @@ class Training:
     """A training between two steps: all that it needs to go on as if it had never stopped."""
 
     network: MLP
-    optimizer: torch.optim.Optimizer
+    optimizer: AdamW
     best: dict[str, Tensor] = field(default_factory=dict)
     best_epoch: int = 0
     history: list[Epoch] = field(default_factory=list)
@@ -51,18 +52,7 @@ def start(model: ModelConfig, config: TrainConfig, device: torch.device) -> Trai
             "digit needs such images to learn from, and they need that output"
         )
     network = MLP(model, generator(config.seed, "weights")).to(device)
-    named = dict(network.named_parameters())
-    matrices = [parameter for name, parameter in named.items() if name.endswith("weight")]
-    vectors = [parameter for name, parameter in named.items() if not name.endswith("weight")]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": matrices, "weight_decay": config.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ],
-        lr=config.learning_rate,
-        betas=(config.beta1, config.beta2),
-        fused=True,
-    )
+    optimizer = AdamW(network.named_parameters(), (config.beta1, config.beta2), config.weight_decay)
     return Training(network, optimizer, totals=torch.zeros(2, device=device))
 
 
@@ -148,11 +138,9 @@ def train_step(
     training: Training, images: Tensor, targets: Tensor, rate: float, products: torch.dtype
 ) -> Tensor:
     """Take one step; return (2,): summed loss and hits of the batch, still on the device."""
-    for group in training.optimizer.param_groups:
-        group["lr"] = rate
     training.network.train()
     totals = backpropagate(training.network, images, targets, products)
-    training.optimizer.step()
+    training.optimizer.step(rate)
     return totals
 
 
