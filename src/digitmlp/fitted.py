@@ -117,6 +117,9 @@ class Fitted:
                 self.card = replace(self.card, data=digits.digest())
             chances = self.probabilities(rows[held_out]).astype(np.float32)
             self.judged = results.judge(chances, codes[held_out])
+            if self.judged:
+                known = {name: self.judged[name] for name in ("count", "accuracy")}
+                self.card = replace(self.card, held_out=known)
 
     def _calibrate(self, train: Batch, validation: Batch) -> None:
         """Set temperature and threshold by the validation rows.

@@ -334,7 +334,11 @@ def _export(job: Job, network: MLP) -> tuple[Recognizer, Card]:
         job.validation.labels.cpu().numpy(),
     )
     threshold = float(np.quantile(score(logits, CLASSES).cpu().numpy(), REFUSED))
-    card = replace(job.card, temperature=temperature, threshold=threshold)
+    held_out = None
+    if len(job.validation):
+        hits = committee(logits, CLASSES).argmax(-1) == job.validation.labels
+        held_out = {"count": len(hits), "accuracy": round(hits.double().mean().item(), 6)}
+    card = replace(job.card, temperature=temperature, threshold=threshold, held_out=held_out)
     checkpoint.save(job.folder / "model.safetensors", network.state_dict(), card)
     onnx = job.folder / "model.onnx"
     return export.save(onnx, network, card, images[:COMPARED]), card
