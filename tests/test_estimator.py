@@ -218,7 +218,9 @@ def test_partial_fit_learns_from_batches_that_lack_classes(digits):
 
 
 def test_partial_fit_goes_on_from_fit(digits):
-    few = DigitClassifier(**QUICK | {"epochs": 1, "learning_rate": 5e-4}).fit(digits.images, digits.labels)
+    few = DigitClassifier(**QUICK | {"epochs": 1, "learning_rate": 5e-4}).fit(
+        digits.images, digits.labels
+    )
     before = few.score(digits.images, digits.labels)
     for _ in range(10):
         few.partial_fit(digits.images, digits.labels)

@@ -23,9 +23,8 @@ from digitmlp.outliers import make_outliers
 from digitmlp.split import Batch
 from digitmlp.teacher import Teacher
 
-EVALUATION_ROWS = (
-    1024  # a batch without gradients: enough for full speed, and it stays in the cache
-)
+EVALUATION_ROWS = 1024  # a batch without gradients: it stays in the cache
+SETTLED = 0.9  # share of the epochs after which a one-cycle training can have its best one
 
 
 class Stopped(Exception):  # noqa: N818 - a request that was followed, not an error
@@ -70,7 +69,7 @@ def fit(
 
     With a teacher, its answers are learned in place of the labels.
 
-    The best epoch is the one of lowest validation loss, the last one without validation rows.
+    Which epoch is the best one, `is_best` tells.
     Raises Stopped between two steps once `stop()` is true, DataError when there are too few rows
     for BatchNorm, DigitmlpError when the loss is no longer finite.
     """
@@ -119,7 +118,7 @@ def fit(
             )
         judged = evaluate(training.network, validation) if validation else (None, None)
         epoch = Epoch(number, training.seconds, rate, loss, hits, *judged)
-        if epoch.validation_loss is None or epoch.validation_loss < lowest(training.history):
+        if is_best(epoch, training.history, total_epochs, config):
             training.best = {
                 name: value.clone() for name, value in training.network.state_dict().items()
             }
@@ -130,10 +129,20 @@ def fit(
         yield epoch
 
 
-def lowest(history: list[Epoch]) -> float:
-    """Return the lowest validation loss so far; infinity before the first."""
-    losses = [epoch.validation_loss for epoch in history if epoch.validation_loss is not None]
-    return min(losses, default=math.inf)
+def is_best(epoch: Epoch, history: list[Epoch], total: int, config: TrainConfig) -> bool:
+    """Return whether no epoch before has a lower validation loss; true without validation rows.
+
+    With one cycle the last tenth of all epochs stands for itself: with the rate still high, an
+    early epoch's loss may be lower, its probabilities being more cautious, while it errs more.
+    """
+    if epoch.validation_loss is None:
+        return True
+    settled = 0 if config.schedule == "constant" else int(SETTLED * total)
+    rivals = history[settled:] if epoch.epoch > settled else history
+    return all(
+        rival.validation_loss is None or epoch.validation_loss < rival.validation_loss
+        for rival in rivals
+    )
 
 
 def train_step(
