@@ -94,7 +94,7 @@ def evaluate(probabilities: Probabilities, labels: Labels) -> Evaluation:
 
 def decide(probabilities: Probabilities) -> Labels:
     """Return the most probable digits, int64 (n,); the smaller one where two are equal."""
-    digits: Labels = probabilities.argmax(1).astype(np.int64)
+    digits: Labels = probabilities.argmax(1).astype(np.int64, copy=False)
     return digits
 
 
