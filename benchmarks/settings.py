@@ -9,14 +9,14 @@ from digitmlp.presets import preset
 SEED = 302  # of the split, as in the tutorial
 TUTORIAL_ACCURACY = 0.969  # of its 20 epochs on the validation rows
 
-# Time to 97 % with the tutorial's network: the cheapest single epoch that reaches it, chosen with
-# seeds from 100 on, which are not those of the benchmark.
+# Time to 97 % with the tutorial's network: the cheapest recipe that reaches it with every seed,
+# chosen with seeds from 100 on, which are not those of the benchmark.
 QUICK = TrainConfig(
-    epochs=1,
-    batch_size=128,
-    learning_rate=4e-3,
+    epochs=2,
+    batch_size=512,
+    learning_rate=1e-2,
     schedule="one-cycle",
-    warmup=0.05,
+    warmup=0.2,
     beta1=0.8,
     beta2=0.95,
 )

@@ -26,7 +26,7 @@ PRESETS = {
         summary="the best accuracy within seconds on two cores",
         model=ModelConfig(hidden=(1024, 512)),
         training=TrainConfig(
-            epochs=10,
+            epochs=12,
             min_steps=600,
             batch_size=512,
             learning_rate=6e-3,
