@@ -149,13 +149,15 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._service = service
-        self._ready: Callable[[], None] | None = ready
+        self._ready = ready
 
-    async def on_tick(self, counter: int) -> bool:  # ten times a second
-        if self._ready and self._service.ready:
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)  # it listens, and answers that the model is being loaded
+        await self._service.settled.wait()
+        if self._service.failure:
+            self.should_exit = True
+        else:
             self._ready()
-            self._ready = None
-        return await super().on_tick(counter) or self._service.failure is not None
 
 
 class Workers(Multiprocess):
