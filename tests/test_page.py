@@ -120,6 +120,8 @@ def test_digits_drawn_with_a_finger_make_a_number(open_page):
     expect(page.locator("#say")).to_have_text("3 digits, one number.")
     assert page.evaluate("scrollX + scrollY") == 0  # the finger drew and did not scroll
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    box = page.locator("#bars").bounding_box()
+    assert box["y"] + box["height"] < PHONE["height"]  # sheet and answer are seen at once
 
 
 def test_answer_comes_while_the_pen_is_down(open_page):
@@ -148,6 +150,19 @@ def test_undo_and_clear(open_page):
     page.locator("#clear").click()
     expect(text).to_have_text("")
     expect(page.locator("#hint")).to_be_visible()
+
+
+def test_pen_draws_as_wide_as_it_is_set(open_page):
+    page = open_page()
+    widths = []
+    for width in ("12", "60"):
+        page.locator("#width").fill(width)
+        draw(page, 7)
+        expect(page.locator("#text")).to_have_text("7")
+        widths.append(inked(page, "drawing"))
+        page.locator("#clear").click()
+    thin, thick = widths
+    assert 4 < thick / thin < 6
 
 
 def test_digit_in_focus_is_chosen_by_button(open_page):

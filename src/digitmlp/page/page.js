@@ -233,20 +233,19 @@ for (let digit = 0; digit < 10; digit += 1) {
 }
 
 function look() {
-  // What the network saw of the chosen digit, and how sure it is.
+  // What the network saw of the chosen digit, and how sure it is; at rest where there is none.
   const digit = digits()[chosen];
-  $("focus").toggleAttribute("hidden", !digit);
-  if (!digit) return;
+  const seen = $("seen").getContext("2d");
   const picture = new ImageData(28, 28);
-  digit.image.forEach((pixel, place) => picture.data.set([pixel, pixel, pixel, 255], 4 * place));
-  $("seen").getContext("2d").putImageData(picture, 0, 0);
-  $("seen").setAttribute("aria-label", `${letter(digit)} as the network sees it, white on black`);
-  const best = Math.max(...digit.probabilities);
+  digit?.image.forEach((pixel, place) => picture.data.set([pixel, pixel, pixel, 255], 4 * place));
+  seen.putImageData(picture, 0, 0);
+  $("seen").setAttribute("aria-label", digit ? `${letter(digit)} as the network sees it, white on black` : "nothing yet");
+  const best = Math.max(...(digit?.probabilities ?? []));
   [...$("bars").children].forEach((row, place) => {
-    const share = digit.probabilities[place];
-    row.className = share === best && digit.digit !== null ? "best" : "";
+    const share = digit?.probabilities[place] ?? 0;
+    row.className = digit && share === best && digit.digit !== null ? "best" : "";
     row.querySelector(".bar").style.width = `${100 * share}%`;
-    row.querySelector(".share").textContent = PERCENT.format(share);
+    row.querySelector(".share").textContent = digit ? PERCENT.format(share) : "";
   });
 }
 
