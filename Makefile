@@ -2,7 +2,8 @@
 # make test    every test
 # make check   format, lint, types, layers
 # make bench   speed beside the tutorial's loop and other trainers: DATA=path/to/digit-recognizer.zip
-.PHONY: run test check format docs bench bench-pictures clean
+# make bench-serve   the service beside LitServe and BentoML
+.PHONY: run test check format docs bench bench-serve bench-pictures clean
 
 PYTHON ?= python3
 DATA ?= uci
@@ -36,6 +37,9 @@ bench:
 	@test -f "$(DATA)" || { echo "make bench: needs Kaggle's zip: DATA=path/to/digit-recognizer.zip" >&2; exit 2; }
 	$(MAKE) --no-print-directory .venv/dev .venv-bench/peers
 	$(BIN)/python benchmarks/bench.py "$(DATA)" $(ARGS)
+
+bench-serve: .venv/dev .venv-bench/peers
+	$(BIN)/python benchmarks/serve.py $(ARGS)
 
 bench-pictures: .venv/train
 	$(BIN)/python benchmarks/pictures.py "$(FOLDER)" $(if $(MODEL),--model "$(MODEL)")
