@@ -1,6 +1,6 @@
 # make run     create .venv, install, train on the embedded digits (or DATA=… PRESET=…)
 # make test    every test
-# make check   format, lint, types, layers
+# make check   format, lint (the Dockerfile too), types, layers
 # make bench   speed beside the tutorial's loop and other trainers: DATA=path/to/digit-recognizer.zip
 # make bench-serve   the service beside LitServe and BentoML
 .PHONY: run test check format docs bench bench-serve bench-pictures clean
@@ -23,6 +23,7 @@ check: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile
 	$(BIN)/python -m pytest -q tests/test_layers.py
 
 format: .venv/dev

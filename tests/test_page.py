@@ -1,18 +1,14 @@
 """The page in a real browser: drawn on with mouse, finger and keys, read by eye and by axe."""
 
 import math
-import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
-from serving import DIGITS, Stroke, served
+from serving import DIGITS, Stroke, program, served
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-if CHROMIUM is None and os.environ.get("CI"):
-    pytest.fail("these tests need chromium: apt-get install -y chromium", pytrace=False)
+CHROMIUM = program("chromium", "google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
 
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
