@@ -218,7 +218,7 @@ def test_partial_fit_learns_from_batches_that_lack_classes(digits):
 
 
 def test_partial_fit_goes_on_from_fit(digits):
-    few = DigitClassifier(**QUICK | {"epochs": 1}).fit(digits.images, digits.labels)
+    few = DigitClassifier(**QUICK | {"epochs": 1, "learning_rate": 5e-4}).fit(digits.images, digits.labels)
     before = few.score(digits.images, digits.labels)
     for _ in range(10):
         few.partial_fit(digits.images, digits.labels)
@@ -424,7 +424,7 @@ def test_partial_fit_names_what_is_wrong_with_its_labels(digits, fitted):
 @pytest.mark.parametrize(
     ("parameters", "sentence"),
     [
-        ({"preset": "slow"}, "preset must be one of tutorial, fast, best, got 'slow'"),
+        ({"preset": "slow"}, "preset must be one of tutorial, fast, best, compact, got 'slow'"),
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"learning_rate": 0}, "learning_rate must be above 0, got 0"),

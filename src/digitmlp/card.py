@@ -21,6 +21,8 @@ class Card:
     temperature  divides the logits (of a committee: the log probabilities) before the softmax
                  (Guo et al. 2017); fitted on validation rows
     threshold    a score below it is no digit: 1 in 200 of the validation digits scores lower
+    held_out     what the network read of the validation rows: count, accuracy (0 to 1); None
+                 where there were none
     extra        of a training state: what more it needs to go on
     """
 
@@ -29,6 +31,7 @@ class Card:
     data: str
     temperature: float = 1.0
     threshold: float = 0.0
+    held_out: dict[str, float] | None = None
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def to_text(self) -> str:

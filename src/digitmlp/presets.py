@@ -28,26 +28,60 @@ PRESETS = {
         training=TrainConfig(
             epochs=10,
             min_steps=600,
-            batch_size=256,
-            learning_rate=4e-3,
+            batch_size=512,
+            learning_rate=6e-3,
             schedule="one-cycle",
             beta2=0.99,
             weight_decay=0.02,
-            augment=AugmentConfig(rotation=8, scale=0.1, shear=0.1, shift=1.5, elastic=0.7),
+            augment=AugmentConfig(
+                rotation=8, scale=0.1, shear=0.1, shift=1, elastic=0.7, elastic_grid=5
+            ),
         ),
     ),
     "best": Preset(
         summary="the highest accuracy within 45 minutes on two cores",
         model=ModelConfig(hidden=(2048, 2048, 2048)),
         training=TrainConfig(
-            epochs=120,
+            epochs=300,
             min_steps=600,
-            batch_size=512,
-            learning_rate=2e-3,
+            batch_size=1024,
+            learning_rate=3e-3,
             schedule="one-cycle",
             beta2=0.99,
             weight_decay=0.05,
-            augment=AugmentConfig(rotation=10, scale=0.12, shear=0.15, shift=2, elastic=0.9),
+            augment=AugmentConfig(
+                rotation=9, scale=0.12, shear=0.12, shift=0.7, elastic=1.0, elastic_grid=5
+            ),
+        ),
+    ),
+    # The weights that come with the package: small, hard to mislead, and able to say no.
+    "compact": Preset(
+        summary="the weights shipped with digitmlp: small, robust, refuses what is no digit",
+        model=ModelConfig(hidden=(2048, 1024, 1024), nothing=True),
+        training=TrainConfig(
+            epochs=200,
+            min_steps=600,
+            batch_size=1024,
+            learning_rate=3e-3,
+            schedule="one-cycle",
+            beta2=0.99,
+            weight_decay=0.05,
+            outliers=0.2,
+            augment=AugmentConfig(
+                rotation=9,
+                scale=0.12,
+                shear=0.12,
+                shift=0.7,
+                elastic=1.0,
+                elastic_grid=5,
+                far=0.25,
+                thickness=0.4,
+                spoiled=0.35,
+                light=0.6,
+                noise=0.2,
+                blur=1.0,
+                erase=0.5,
+            ),
         ),
     ),
 }
