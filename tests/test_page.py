@@ -1,6 +1,7 @@
 """The page in a real browser: drawn on with mouse, finger and keys, read by eye and by axe."""
 
 import math
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -100,6 +101,12 @@ def test_digits_drawn_with_the_mouse_are_read(open_page):
         assert best.inner_text().split()[0] == str(digit)
         page.locator("#clear").click()
     assert page.locator("#bars li").count() == 10
+
+
+def test_page_tells_how_well_the_network_reads(open_page):
+    told = open_page().locator("#model")
+    expect(told).to_contain_text("The network: 784 → 128 → 10, 101,770 weights.")
+    expect(told).to_contain_text(re.compile(r"Of 600 digits that it had never seen, it read 9\d"))
 
 
 def test_answer_is_told_to_screen_readers_after_a_pause(open_page):

@@ -198,6 +198,8 @@ def test_model_is_named_and_described(service, recognizer):
     assert answer["sha256"] == recognizer.sha256
     assert answer["network"] == "784-128-10"
     assert answer["weights"] == 784 * 128 + 128 + 128 * 10 + 10
+    assert answer["held_out"] == recognizer.card.held_out
+    assert answer["held_out"]["count"] == 600
     assert answer["threshold"] == recognizer.threshold
     assert answer["training"]["epochs"] == 8
 

@@ -119,13 +119,13 @@ class Service:
         """Answer GET /v1/model."""
         recognizer, _ = self.loaded()
         card = recognizer.card
-        widths = (card.model.inputs, *card.model.hidden, card.model.classes)
-        weights = sum((a + 1) * b for a, b in pairwise(widths))
+        weights = sum((a + 1) * b for a, b in pairwise(card.model.widths))
         return {
             "name": self.name,
             "sha256": recognizer.sha256,
             "network": card.model.describe(),
             "weights": weights * card.model.members,
+            "held_out": card.held_out,
             "threshold": card.threshold,
             "temperature": card.temperature,
             "training": asdict(card.training),

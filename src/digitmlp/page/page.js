@@ -393,8 +393,13 @@ document.addEventListener("drop", (event) => {
 async function introduce() {
   const response = await fetch("v1/model");
   if (!response.ok) return;
-  const { network, weights } = await response.json();
-  $("model").textContent = `The network: ${network.replaceAll("-", " → ")}, ${weights.toLocaleString("en")} weights.`;
+  const { network, weights, held_out: known } = await response.json();
+  const parts = [`The network: ${network.replaceAll("-", " → ")}, ${weights.toLocaleString("en")} weights.`];
+  if (known) {
+    const share = known.accuracy.toLocaleString("en", { style: "percent", maximumFractionDigits: 2 });
+    parts.push(`Of ${known.count.toLocaleString("en")} digits that it had never seen, it read ${share} right.`);
+  }
+  $("model").textContent = parts.join(" ");
 }
 
 new ResizeObserver(paint).observe(drawing);
