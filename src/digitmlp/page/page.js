@@ -93,12 +93,18 @@ function mark() {
   digits().forEach((digit, place) => {
     const [l, t, r, b] = digit.box;
     const margin = photo ? 2 * pixel : 6 * pixel;
-    context.strokeStyle = colour(digit.digit === null ? "--warm" : "--bar");
-    context.lineWidth = (place === chosen ? 3 : 1.5) * pixel;
+    const width = (place === chosen ? 3 : 1.5) * pixel;
     context.setLineDash(digit.digit === null ? [6 * pixel, 5 * pixel] : []);
     context.beginPath();
     context.roundRect(left + l * scale - margin, top + t * scale - margin,
       (r - l) * scale + 2 * margin, (b - t) * scale + 2 * margin, 6 * pixel);
+    if (photo) { // seen on any colour
+      context.strokeStyle = colour("--paper");
+      context.lineWidth = width + 2.5 * pixel;
+      context.stroke();
+    }
+    context.strokeStyle = colour(digit.digit === null ? "--warm" : "--bar");
+    context.lineWidth = width;
     context.stroke();
   });
 }
