@@ -106,7 +106,8 @@ def test_digits_drawn_with_the_mouse_are_read(open_page):
 def test_page_tells_how_well_the_network_reads(open_page):
     told = open_page().locator("#model")
     expect(told).to_contain_text("The network: 784 → 128 → 10, 101,770 weights.")
-    expect(told).to_contain_text(re.compile(r"Of 600 digits that it had never seen, it read [\d.]+% right"))
+    sentence = r"Of 600 digits that it had never seen, it read [\d.]+% right\."
+    expect(told).to_contain_text(re.compile(sentence))
 
 
 def test_answer_is_told_to_screen_readers_after_a_pause(open_page):
