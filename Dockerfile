@@ -11,9 +11,9 @@ RUN python -m venv /digitmlp \
     && /digitmlp/bin/pip install --no-cache-dir --constraint constraints.txt ".[serve]"
 
 FROM python:3.13-slim
-RUN useradd --system --no-create-home --shell /usr/sbin/nologin digitmlp
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin digitmlp
 COPY --from=build /digitmlp /digitmlp
-USER digitmlp
+USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
     CMD ["/digitmlp/bin/python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/readyz')"]

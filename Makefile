@@ -1,9 +1,10 @@
 # make run     create .venv, install, train on the embedded digits (or DATA=… PRESET=…)
 # make test    every test
-# make check   format, lint, types, layers
+# make check   format, lint (the Dockerfile too), types, layers
 # make bench   speed beside the tutorial's loop and other trainers: DATA=path/to/digit-recognizer.zip
+# make bench-serve   the service beside LitServe and BentoML
 # make weights the weights that come with the package, from DATA=…: two hours on two cores
-.PHONY: run test check format docs bench bench-pictures weights clean
+.PHONY: run test check format docs bench bench-serve bench-pictures weights clean
 
 PYTHON ?= python3
 DATA ?= uci
@@ -23,6 +24,7 @@ check: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile
 	$(BIN)/python -m pytest -q tests/test_layers.py
 
 format: .venv/dev
@@ -37,6 +39,9 @@ bench:
 	@test -f "$(DATA)" || { echo "make bench: needs Kaggle's zip: DATA=path/to/digit-recognizer.zip" >&2; exit 2; }
 	$(MAKE) --no-print-directory .venv/dev .venv-bench/peers
 	$(BIN)/python benchmarks/bench.py "$(DATA)" $(ARGS)
+
+bench-serve: .venv/dev .venv-bench/peers
+	$(BIN)/python benchmarks/serve.py $(ARGS)
 
 bench-pictures: .venv/train
 	$(BIN)/python benchmarks/pictures.py "$(FOLDER)" $(if $(MODEL),--model "$(MODEL)")

@@ -1,15 +1,14 @@
-"""How fast the service answers, beside LitServe and BentoML where they are installed.
+"""Measure the service, beside LitServe and BentoML with the same model; write SERVING.md.
 
-    python benchmarks/serve.py RUN [--seconds 5] [--requests 200000] [--peers .venv-bench]
+make bench-serve                     the tutorial's network, trained for this on the embedded digits
+make bench-serve ARGS=--loud         in noise; writes nothing
 
-RUN is a run folder; with `--preset tutorial` its network has the tutorial's size. The server is one
-process, the load generator another: this one, of 150 lines, a closed loop of uvloop and keep-alive
-connections that sends ready-made requests and compares every answer with that of the Recognizer
-alone. Every figure is the median of three runs after a warm-up, with the range.
+The server is one process, the load generator (load.py) another: a closed loop of uvloop and
+keep-alive connections that sends ready-made requests and compares every answer with that of the
+Recognizer alone. Nothing counts during which another process was busy.
 """
 
 import argparse
-import asyncio
 import contextlib
 import json
 import multiprocessing
@@ -24,125 +23,58 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import uvloop
+from bench import commit, machine
+from load import Figures, Load, drive, drive_sink, request
+from measure import HERE, PEERS, BenchError
+from PIL import Image, ImageDraw
+from quiet import Guard
+from report import Claim, show, table
 
 import digitmlp
+from digitmlp import files, runfolder
 from digitmlp.recognizer import find
-from digitmlp.runfolder import cores, processor
+from digitmlp.serve import Upload, read_picture
 
-RUNS, WARM_UP = 3, 1.0
-PERCENTILES = ("p50", "p99")
-
-
-@dataclass(frozen=True)
-class Load:
-    """A kind of request: (request, how the body of its answer begins) for each of the images."""
-
-    name: str
-    images: int  # in a request
-    connections: int
-    exchanges: list[tuple[bytes, bytes]]
-
-
-class Connection(asyncio.Protocol):
-    """Sends one request after the other; keeps the seconds that each took."""
-
-    def __init__(self, load: Load, place: int, pace: float | None) -> None:
-        self.load, self.place, self.pace = load, place, pace
-        self.seconds: list[float] = []
-        self.wrong = 0
-        self.running = True
-        self.received = b""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        self.transport = transport
-        self.send()
-
-    def send(self) -> None:
-        self.place += 1
-        request, self.expected = self.load.exchanges[self.place % len(self.load.exchanges)]
-        self.began = time.perf_counter()
-        self.transport.write(request)
-
-    def data_received(self, data: bytes) -> None:
-        data = self.received = self.received + data if self.received else data
-        end = data.find(b"\r\n\r\n")
-        if end < 0:
-            return
-        length = re.search(rb"content-length: (\d+)", data[:end], re.I)
-        assert length, data
-        if len(data) < end + 4 + int(length[1]):
-            return
-        self.received = b""
-        self.seconds.append(time.perf_counter() - self.began)
-        if not (data.startswith(b"HTTP/1.1 20") and data.startswith(self.expected, end + 4)):
-            self.wrong += 1
-        if not self.running:
-            self.transport.close()
-        elif self.pace:
-            asyncio.get_running_loop().call_later(self.pace, self.send)
-        else:
-            self.send()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        assert not self.running, f"the server closed the connection: {error}"
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What a run of a load has come to."""
-
-    rate: float  # requests a second
-    p50: float  # seconds
-    p99: float
-    count: int
-
-
-async def drive(load: Load, port: int, seconds: float, rate: float | None = None) -> Figures:
-    """Return what the load comes to in so many seconds; raises if an answer is wrong."""
-    loop = asyncio.get_running_loop()
-    pace = load.connections / rate if rate else None
-    began = time.perf_counter()
-    connections = [
-        (
-            await loop.create_connection(
-                lambda p=place: Connection(load, p * 7, pace), "127.0.0.1", port
-            )
-        )[1]
-        for place in range(load.connections)
-    ]
-    await asyncio.sleep(seconds)
-    elapsed = time.perf_counter() - began
-    taken = np.concatenate([connection.seconds for connection in connections])
-    wrong = sum(connection.wrong for connection in connections)
-    for connection in connections:
-        connection.running = False
-    await asyncio.sleep(0.3)
-    assert not wrong, f"{load.name}: {wrong} of {len(taken)} answers are wrong"
-    return Figures(len(taken) / elapsed, *np.percentile(taken, [50, 99]), len(taken))
-
-
-def request(path: str, body: bytes, kind: str, accept: str) -> bytes:
-    """Return the bytes of a POST."""
-    head = (
-        f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\naccept: {accept}\r\n"
-        f"content-length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
-
-
+RUNS, WARM_UP = 5, 1.0
+OURS = ("digitmlp", "numpy", "onnxruntime", "fastapi", "starlette", "uvicorn", "uvloop")
+OTHERS = {"litserve": "", "bentoml": " "}  # what stands after the colons in the JSON they answer
 OCTETS, JSON = "application/octet-stream", "application/json"
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one server has made of one load, in every run."""
+
+    server: str
+    load: Load
+    runs: list[Figures]
+
+    def median(self, name: str) -> float:
+        return statistics.median(getattr(run, name) for run in self.runs)
+
+    def cells(self) -> list[str]:
+        rates = [run.rate for run in self.runs]
+        rate = self.median("rate")
+        return [
+            self.server,
+            self.load.name,
+            f"{rate:,.0f} ({min(rates):,.0f}-{max(rates):,.0f})",
+            f"{rate * self.load.images:,.0f}" if self.load.images else "–",
+            *(f"{self.median(name) * 1e3:.2f}" for name in ("p50", "p99")),
+        ]
 
 
 def loads(
     recognizer: digitmlp.Recognizer, path: str = "/v1/predict", space: str = ""
-) -> list[Load]:
-    """Return the three kinds of requests, of made-up images.
+) -> tuple[Load, Load, Load]:
+    """Return the three kinds of requests to predict, of made-up images.
 
     space  what stands after the colons in the JSON of the answers
     """
@@ -158,36 +90,63 @@ def loads(
         part = slice(first, first + 1000)
         expected = digits[part].astype(np.uint8).tobytes()
         bulk.append((request(path, images[part].tobytes(), OCTETS, OCTETS), expected))
-    return [
+    return (
         Load("1 raw image", 1, 16, raw),
         Load("1 image in JSON", 1, 16, plain),
         Load("1,000 raw images", 1000, 4, bulk),
-    ]
+    )
+
+
+def drawings(recognizer: digitmlp.Recognizer) -> Load:
+    """Return what the page asks while one draws: a growing stroke, one request after the other."""
+    points = [(90, 50), (210, 50), (195, 80), (180, 110), (165, 140), (150, 170)]
+    exchanges = []
+    for count in range(2, len(points) + 1):
+        sheet = Image.new("L", (300, 200), 255)
+        ImageDraw.Draw(sheet).line(points[:count], fill=0, width=9, joint="curve")
+        body = b"P5 300 200 255\n" + sheet.tobytes()
+        reading = read_picture(Upload(body, "picture"), recognizer, explain=True)
+        expected = json.dumps(
+            {"picture": "picture", "text": reading["text"]}, separators=(",", ":")
+        )
+        exchanges.append(
+            (
+                request("/v1/read?explain=true", body, "image/x-portable-graymap", JSON),
+                expected[:-1].encode(),
+            )
+        )
+    return Load("a drawing of the page", 0, 1, exchanges)
 
 
 @contextlib.contextmanager
-def served(run: str, *options: str) -> Iterator[tuple[int, psutil.Process]]:
+def served(run: str) -> Iterator[tuple[int, psutil.Process]]:
     """Start `digitmlp serve` and give its port and process."""
-    command = [sys.executable, "-m", "digitmlp", "serve", "--model", run, "--port", "0", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    command = [sys.executable, "-m", "digitmlp", "serve", "--model", run, "--port", "0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
         try:
             assert server.stdout
-            port = int(re.search(r":(\d+)", server.stdout.readline())[1])
-            yield port, psutil.Process(server.pid)
+            address = re.search(r":(\d+)", server.stdout.readline())
+            if address is None:
+                raise BenchError("digitmlp serve did not start")
+            yield int(address[1]), psutil.Process(server.pid)
         finally:
             server.terminate()
 
 
 @contextlib.contextmanager
-def peer(environment: Path, name: str, model: Path) -> Iterator[int]:
+def peer(name: str, model: Path) -> Iterator[int]:
     """Start the same model behind LitServe or BentoML and give the port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    folder = Path(__file__).with_name("peers").resolve()
-    programs = environment.resolve() / "bin"
+    folder = HERE.resolve() / "peers"
     command = {
-        "litserve": [programs / "python", folder / "serve_litserve.py", model, port],
-        "bentoml": [programs / "bentoml", "serve", "serve_bentoml:Digits", "--port", port],
+        "litserve": [PEERS, folder / "serve_litserve.py", model, port],
+        "bentoml": [
+            *(PEERS.with_name("bentoml"), "serve", "serve_bentoml:Digits"),
+            *("--host", "127.0.0.1", "--port", port),
+        ],
     }[name]
     with tempfile.TemporaryDirectory() as home:
         more = {"MODEL": str(model), "BENTOML_HOME": home, "BENTOML_DO_NOT_TRACK": "1"}
@@ -200,13 +159,20 @@ def peer(environment: Path, name: str, model: Path) -> Iterator[int]:
             start_new_session=True,
         )
         try:
+            deadline = time.monotonic() + 120
             while not answers(port):
-                assert server.poll() is None, f"{name} did not start"
+                if server.poll() is not None or time.monotonic() > deadline:
+                    raise BenchError(f"{name} did not start; see {command[0]}")
                 time.sleep(0.2)
             yield port
         finally:
-            os.killpg(server.pid, signal.SIGTERM)
-            server.wait(20)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(server.pid, signal.SIGKILL)
+                server.wait()
 
 
 def answers(port: int) -> bool:
@@ -218,24 +184,6 @@ def answers(port: int) -> bool:
             return b" 200 " in connection.recv(100)
     except OSError:
         return False
-
-
-def measured(load: Load, port: int, seconds: float) -> list[Figures]:
-    uvloop.run(drive(load, port, WARM_UP))
-    return [uvloop.run(drive(load, port, seconds)) for _ in range(RUNS)]
-
-
-def show(what: str, name: str, runs: list[Figures], images: int) -> float:
-    """Print a line; return the median of the requests a second."""
-    rates = sorted(run.rate for run in runs)
-    rate = statistics.median(rates)
-    p50, p99 = (statistics.median(getattr(run, name) * 1e3 for run in runs) for name in PERCENTILES)
-    print(
-        f"{what:10} {name:18} {rate:8,.0f} requests/s ({rates[0]:,.0f}-{rates[-1]:,.0f})"
-        f"  {rate * images:10,.0f} images/s  p50 {p50:6.2f} ms  p99 {p99:6.2f} ms",
-        flush=True,
-    )
-    return rate
 
 
 def recognize(run: str, seconds: float, ready: Any, answer: Any) -> None:
@@ -251,33 +199,6 @@ def recognize(run: str, seconds: float, ready: Any, answer: Any) -> None:
     answer.put(count / (time.perf_counter() - began))
 
 
-class Sink(asyncio.Protocol):
-    """Takes the requests of a load, drops them, and answers at once."""
-
-    def __init__(self, load: Load) -> None:
-        self.size = len(load.exchanges[0][0])
-        self.answer = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % load.images + bytes(
-            load.images
-        )
-
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        self.transport, self.taken = transport, 0
-
-    def data_received(self, data: bytes) -> None:
-        self.taken += len(data)
-        if self.taken >= self.size:
-            self.taken -= self.size
-            self.transport.write(self.answer)
-
-
-async def drive_sink(load: Load, seconds: float, rate: float) -> None:
-    """Send the load at this rate to a sink in this process."""
-    load = Load(load.name, load.images, load.connections, [(r, b"") for r, _ in load.exchanges])
-    server = await asyncio.get_running_loop().create_server(lambda: Sink(load), "127.0.0.1", 0)
-    async with server:
-        await drive(load, server.sockets[0].getsockname()[1], seconds, rate)
-
-
 def in_process(run: str, load: Load, seconds: float, rate: float) -> float:
     """Return images a second of the Recognizer in a process of its own, beside the same load."""
     context = multiprocessing.get_context("spawn")
@@ -287,42 +208,147 @@ def in_process(run: str, load: Load, seconds: float, rate: float) -> float:
     ready.wait()
     uvloop.run(drive_sink(load, seconds, rate))
     process.join()
-    return answer.get()
+    return float(answer.get())
+
+
+class Bench:
+    """Measures in quiet: five runs of each load after a warm-up."""
+
+    def __init__(self, run: str, guard: Guard, seconds: float) -> None:
+        self.run, self.guard, self.seconds = run, guard, seconds
+        self.recognizer = digitmlp.load(run)
+        self.sides: list[Side] = []
+        self.claims: list[Claim] = []
+
+    def measure(self, server: str, load: Load, port: int) -> Side:
+        uvloop.run(drive(load, port, WARM_UP))
+        runs = [
+            self.guard.measured(lambda: uvloop.run(drive(load, port, self.seconds)))
+            for _ in range(RUNS)
+        ]
+        side = Side(server, load, runs)
+        self.sides.append(side)
+        print("  ".join(side.cells()), flush=True)
+        return side
+
+    def claim(self, what: str, must: float, aim: float | None, value: float, **more: Any) -> None:
+        self.claims.append(Claim(what=what, must=must, aim=aim, value=value, **more))
+
+    def ours(self, requests: int) -> None:
+        """Measure `digitmlp serve`."""
+        raw, plain, bulk = loads(self.recognizer)
+        rate = "requests/s"
+        latency: Any = {"unit": "s", "at_least": False}
+        with served(self.run) as (port, process):
+            side = self.measure("digitmlp", raw, port)
+            self.claim("one raw image a request", 3000, 5000, side.median("rate"), unit=rate)
+            self.claim("p99 of it", 0.01, None, side.median("p99"), **latency)
+            side = self.measure("digitmlp", plain, port)
+            self.claim("one image in JSON a request", 2000, 3000, side.median("rate"), unit=rate)
+            side = self.measure("digitmlp", bulk, port)
+            images = side.median("rate") * bulk.images
+            alone = statistics.median(
+                self.guard.measured(
+                    lambda: in_process(self.run, bulk, self.seconds, side.median("rate"))
+                )
+                for _ in range(RUNS)
+            )
+            print(f"in process, beside the same load: {alone:,.0f} images/s", flush=True)
+            what = "1,000 raw images a request, beside the Recognizer in process"
+            self.claim(what, 0.6, 0.85, images / alone, unit="%")
+            side = self.measure("digitmlp", drawings(self.recognizer), port)
+            self.claim("p99 of a drawing of the page", 0.05, None, side.median("p99"), **latency)
+            memory, done = [], 0
+            while done < requests:
+                done += uvloop.run(drive(raw, port, self.seconds)).count
+                memory.append(process.memory_info().rss / 1e6)
+            print(f"MB over {done:,} requests:", *(f"{size:.1f}" for size in memory), flush=True)
+            growth = max(memory) - memory[0]
+            what = f"memory over {done:,} requests: growth"
+            self.claim(what, 2, None, growth, unit="MB", at_least=False)
+
+    def others(self) -> None:
+        """Measure LitServe and BentoML with the JSON that all three take."""
+        for name, space in OTHERS.items():
+            load = loads(self.recognizer, "/predict", space)[1]
+            with peer(name, find(self.run).resolve()) as port:
+                self.measure(name, load, port)
+
+    def markdown(self) -> str:
+        """Return SERVING.md."""
+        about = machine() | {"network": self.recognizer.card.model.describe()}
+        claims = [
+            [
+                claim.what,
+                claim.goal(claim.must),
+                "–" if claim.aim is None else claim.goal(claim.aim),
+                f"**{show(claim.value or 0.0, claim.unit)}**",
+                claim.verdict(),
+            ]
+            for claim in self.claims
+        ]
+        head = ["server", "request", "requests/s (range)", "images/s", "p50, ms", "p99, ms"]
+        return "\n".join(
+            [
+                "# The service, measured",
+                "",
+                "Written by `make bench-serve`; do not edit.",
+                "",
+                *(f"- {name}: {value}" for name, value in about.items()),
+                "- " + ", ".join(f"{name} {version}" for name, version in versions().items()),
+                f"- {date.today()} at {commit()}",
+                "",
+                f"One server process with its load generator on the same cores; median of {RUNS} "
+                f"runs of {self.seconds:g} s",
+                "after a warm-up. Every answer was compared with the Recognizer's own.",
+                "",
+                *table(["claim", "must", "aim", "measured", "met"], claims),
+                "",
+                *table(head, [side.cells() for side in self.sides]),
+                "",
+            ]
+        )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what serves here and of what is compared with."""
+    ask = "import importlib.metadata as m, json, sys\n"
+    ask += "print(json.dumps({name: m.version(name) for name in sys.argv[1:]}))"
+    found: dict[str, str] = {"python": runfolder.versions()["python"]}
+    for python, names in ((sys.executable, OURS), (PEERS, tuple(OTHERS))):
+        asked = subprocess.run(
+            [python, "-c", ask, *names], capture_output=True, text=True, check=True
+        )
+        found |= json.loads(asked.stdout)
+    return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("run")
-    parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--requests", type=int, default=0, help="watch memory over so many")
-    parser.add_argument("--peers", type=Path, help="an environment with LitServe and BentoML")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=5.0, help="of a run")
+    parser.add_argument("--requests", type=int, default=200_000, help="while memory is watched")
+    parser.add_argument("--loud", action="store_true", help="measure in noise, write nothing")
     options = parser.parse_args()
-    recognizer = digitmlp.load(options.run)
-    print(f"{recognizer.card.model.describe()} on {processor()}, {cores()} cores")
-    kinds = loads(recognizer)
-    with served(options.run) as (port, process):
-        for load in kinds:
-            rate = show("digitmlp", load.name, measured(load, port, options.seconds), load.images)
-        alone = [in_process(options.run, load, options.seconds, rate) for _ in range(RUNS)]
-        reference = statistics.median(alone)
-        print(
-            f"in process beside the same load: {reference:,.0f} images/s "
-            f"({min(alone):,.0f}-{max(alone):,.0f}); over HTTP {rate * load.images / reference:.0%}"
-        )
-        done = 0
-        memory = [process.memory_info().rss]
-        while done < options.requests:
-            done += uvloop.run(drive(kinds[0], port, options.seconds)).count
-            memory.append(process.memory_info().rss)
-        if done:
-            print(
-                f"memory over {done:,} requests: " + " ".join(f"{m / 1e6:.1f}" for m in memory),
-                "MB",
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave no server behind
+    try:
+        if not PEERS.exists():
+            raise BenchError(f"{PEERS}: no such file; `make bench-serve` makes that environment")
+        with tempfile.TemporaryDirectory(prefix="digitmlp-bench-") as folder:
+            run = str(Path(folder, "run"))
+            command = ["train", "uci", "--preset", "tutorial", "--epochs", "1", "--out", run]
+            subprocess.run(
+                [sys.executable, "-m", "digitmlp", *command], capture_output=True, check=True
             )
-    for name, space in (("litserve", ""), ("bentoml", " ")) if options.peers else ():
-        load = loads(recognizer, "/predict", space)[1]
-        with peer(options.peers, name, find(options.run).resolve()) as port:
-            show(name, load.name, measured(load, port, options.seconds), load.images)
+            bench = Bench(run, Guard(loud=options.loud), options.seconds)
+            bench.ours(options.requests)
+            bench.others()
+            text = bench.markdown()
+    except BenchError as error:
+        sys.exit(f"bench: {error}")
+    if options.loud:
+        print(text + "\nnothing written: the machine was not watched (--loud)")
+    else:
+        files.write(HERE / "SERVING.md", text)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import functools
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -75,6 +76,14 @@ def trained() -> Path:
             str(data), preset="tutorial", out=folder, model={"hidden": (128,)}, training=settings
         )
     return folder
+
+
+def program(*names: str) -> str | None:
+    """Return the path of the first of these programs that there is; in CI there has to be one."""
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None and os.environ.get("CI"):
+        pytest.fail(f"these tests need {names[0]}: apt-get install -y {names[0]}", pytrace=False)
+    return found
 
 
 @contextlib.contextmanager

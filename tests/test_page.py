@@ -1,18 +1,15 @@
 """The page in a real browser: drawn on with mouse, finger and keys, read by eye and by axe."""
 
 import math
-import os
-import shutil
+import re
 from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
-from serving import DIGITS, Stroke, served
+from serving import DIGITS, Stroke, program, served
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-if CHROMIUM is None and os.environ.get("CI"):
-    pytest.fail("these tests need chromium: apt-get install -y chromium", pytrace=False)
+CHROMIUM = program("chromium", "google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
 
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
@@ -106,6 +103,13 @@ def test_digits_drawn_with_the_mouse_are_read(open_page):
     assert page.locator("#bars li").count() == 10
 
 
+def test_page_tells_how_well_the_network_reads(open_page):
+    told = open_page().locator("#model")
+    expect(told).to_contain_text("The network: 784 → 128 → 10, 101,770 weights.")
+    sentence = r"Of 600 digits that it had never seen, it read [\d.]+% right\."
+    expect(told).to_contain_text(re.compile(sentence))
+
+
 def test_answer_is_told_to_screen_readers_after_a_pause(open_page):
     page = open_page()
     draw(page, 7)
@@ -120,6 +124,8 @@ def test_digits_drawn_with_a_finger_make_a_number(open_page):
     expect(page.locator("#say")).to_have_text("3 digits, one number.")
     assert page.evaluate("scrollX + scrollY") == 0  # the finger drew and did not scroll
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    box = page.locator("#bars").bounding_box()
+    assert box["y"] + box["height"] < PHONE["height"]  # sheet and answer are seen at once
 
 
 def test_answer_comes_while_the_pen_is_down(open_page):
@@ -148,6 +154,19 @@ def test_undo_and_clear(open_page):
     page.locator("#clear").click()
     expect(text).to_have_text("")
     expect(page.locator("#hint")).to_be_visible()
+
+
+def test_pen_draws_as_wide_as_it_is_set(open_page):
+    page = open_page()
+    widths = []
+    for width in ("12", "60"):
+        page.locator("#width").fill(width)
+        draw(page, 7)
+        expect(page.locator("#text")).to_have_text("7")
+        widths.append(inked(page, "drawing"))
+        page.locator("#clear").click()
+    thin, thick = widths
+    assert 4 < thick / thin < 6
 
 
 def test_digit_in_focus_is_chosen_by_button(open_page):

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -30,7 +29,7 @@ import uvicorn
 from hypothesis import given, settings
 from PIL import Image, ImageDraw
 from schemathesis.specs.openapi.checks import positive_data_acceptance
-from serving import served, trained
+from serving import program, served, trained
 
 import digitmlp
 from digitmlp import server
@@ -54,18 +53,22 @@ def images() -> np.ndarray:
 
 
 @contextlib.contextmanager
-def listening(app: object, limits: Limits | None = None) -> Iterator[str]:
-    """Serve an app in a thread of this process; give its address."""
-    with pytest.MonkeyPatch.context() as patch:
+def listening(app: object, limits: Limits | None = None, **options: int) -> Iterator[str]:
+    """Serve an app in a thread of this process, with options of the socket; give its address."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        socket.create_server(("127.0.0.1", 0), backlog=1000) as listener,
+    ):
+        for name, value in options.items():
+            listener.setsockopt(socket.SOL_SOCKET, getattr(socket, name), value)
         patch.setattr(server.Protocol, "limits", limits or Limits())
-        config = uvicorn.Config(app, port=0, **server.OPTIONS)
-        running = uvicorn.Server(config)
-        thread = threading.Thread(target=running.run)
+        running = uvicorn.Server(uvicorn.Config(app, **server.OPTIONS))
+        thread = threading.Thread(target=running.run, args=[[listener]])
         thread.start()
         try:
             while not running.started:
                 time.sleep(0.01)
-            yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             running.should_exit = True
             thread.join()
@@ -195,6 +198,8 @@ def test_model_is_named_and_described(service, recognizer):
     assert answer["sha256"] == recognizer.sha256
     assert answer["network"] == "784-128-10"
     assert answer["weights"] == 784 * 128 + 128 + 128 * 10 + 10
+    assert answer["held_out"] == recognizer.card.held_out
+    assert answer["held_out"]["count"] == 600
     assert answer["threshold"] == recognizer.threshold
     assert answer["training"]["epochs"] == 8
 
@@ -356,9 +361,9 @@ def test_bodies_held_at_a_time_are_limited(recognizer):
     ],
 )
 def test_hostile_forms_are_refused_at_once(service, body, kind, sentence):
-    began = time.perf_counter()
+    began = time.process_time()  # of client and server; other work may keep the cores busy
     answer = ask(service, "/v1/read", body, content_type=kind)
-    assert time.perf_counter() - began < 5  # a second, on a machine with nothing else to do
+    assert time.process_time() - began < 1
     assert answer.status == (415 if kind == JSON else 422)
     assert answer.json["error"].startswith(sentence)
 
@@ -474,6 +479,33 @@ def test_client_that_sends_steadily_is_waited_for(recognizer):
                 time.sleep(0.1)
                 connection.sendall(bytes(784))
             assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
+def test_client_that_does_not_take_its_answer_is_cut_off(recognizer):
+    # What waits must wait in the server, not in buffers of the kernel.
+    with listening(create_app(recognizer), Limits(patience=0.3), SO_SNDBUF=4096) as address:
+        url = urlsplit(address)
+        images = bytes(784 * 10_000)  # and an answer of megabytes
+        head = (
+            f"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: {OCTETS}\r\n"
+            f"Content-Length: {len(images)}\r\n\r\n"
+        )
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect((url.hostname, url.port))
+            connection.sendall(head.encode() + images)
+            server_side = (connection.getsockname()[1], url.port)
+            until(lambda: server_side not in connected())
+            assert ask(address, "/healthz").status == 200
+
+
+def connected() -> set[tuple[int, int]]:
+    """Return client's and server's port of each connection that this process serves."""
+    return {
+        (found.raddr.port, found.laddr.port)
+        for found in psutil.Process().net_connections("tcp4")
+        if found.status == psutil.CONN_ESTABLISHED and found.raddr
+    }
 
 
 def test_clients_that_leave_in_mid_request_leave_nothing_behind(recognizer):
@@ -719,6 +751,12 @@ def test_readiness_waits_for_the_model(recognizer):
         until(lambda: ask(address, "/readyz").status == 200)
 
 
+def test_service_is_ready_after_less_than_a_second_of_work():
+    with served() as (_, process):
+        used = psutil.Process(process.pid).cpu_times()
+    assert used.user + used.system < 1  # not by the clock: other work may keep the cores busy
+
+
 def run(*arguments: object) -> tuple[int, str]:
     """Return exit code and stderr of `digitmlp serve`."""
     done = subprocess.run(
@@ -806,7 +844,7 @@ def test_workers_share_their_counters_and_the_log_is_json():
 GUIDE = (Path(__file__).parents[1] / "docs" / "serve.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
+@pytest.mark.skipif(program("curl") is None, reason="there is no curl on this machine")
 def test_curl_examples_of_the_guide_are_answered(service, images, recognizer, tmp_path):
     (tmp_path / "photo.jpg").write_bytes(picture())
     (tmp_path / "images.bin").write_bytes(images.tobytes())

@@ -128,12 +128,30 @@ MODEL = _object(
         "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
         "network": {"type": "string", "description": "widths of the layers"},
         "weights": {"type": "integer"},
+        "held_out": {
+            "type": ["object", "null"],
+            "description": "of digits that it was not trained on: their count, and the accuracy "
+            "(0 to 1) with which it read them",
+        },
         "threshold": {"type": "number", "description": "a score below it is no digit"},
         "temperature": {"type": "number", "description": "divides the logits before the softmax"},
         "training": {"type": "object", "description": "the settings it was trained with"},
         "data_sha256": {"type": "string", "description": "of the labelled digits it was given"},
     }
 )
+
+
+MODEL_EXAMPLE: Schema = {
+    "name": "digitmlp",
+    "sha256": "5f" * 32,
+    "network": "784-512-256-10",
+    "weights": 535818,
+    "held_out": {"count": 8400, "accuracy": 0.9906},
+    "threshold": 2.1,
+    "temperature": 1.1,
+    "training": {"epochs": 10, "batch_size": 256, "learning_rate": 0.004},
+    "data_sha256": "04" * 32,
+}
 
 
 def _seven() -> list[int]:
@@ -201,7 +219,7 @@ def readings() -> Responses:
 
 def models() -> Responses:
     """Return the responses of /v1/model."""
-    return _responses("The model", {JSON: {"schema": MODEL}}, 503)
+    return _responses("The model", _json(MODEL, MODEL_EXAMPLE), 503)
 
 
 def health() -> Responses:

@@ -26,8 +26,7 @@ class Batcher:
 
     def __init__(self, recognizer: Recognizer, threads: Executor) -> None:
         model = recognizer.card.model
-        widths = (model.inputs, *model.hidden, model.classes)
-        products = sum(a * b for a, b in pairwise(widths)) * model.members
+        products = sum(a * b for a, b in pairwise(model.widths)) * model.members
         self._most = INLINE // products  # images
         self._recognizer = recognizer
         self._threads = threads

@@ -44,10 +44,16 @@ class ModelConfig:
         """The logits of a member: one a class, and the last one for what is none."""
         return self.classes + self.nothing
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The numbers that pass between the layers of a member: inputs, hidden layers, outputs."""
+        return self.inputs, *self.hidden, self.outputs
+
     def describe(self) -> str:
         """Return the form of the network in a few words, such as `784-512-256-10`."""
-        widths = "-".join(map(str, (self.inputs, *self.hidden, self.outputs)))
-        return widths + (f", {self.members} members" if self.members > 1 else "")
+        return "-".join(map(str, self.widths)) + (
+            f", {self.members} members" if self.members > 1 else ""
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,8 +18,8 @@ class Limits:
     head: int = setting(65_536, "bytes in the request line and the headers")
     held: int = setting(256_000_000, "bytes of all bodies being received or worked on")
     requests: int = setting(512, "requests being received or worked on")
-    patience: float = setting(10.0, "seconds in which an unfinished request must make progress")
-    progress: int = setting(10_000, "bytes of a body that count as progress")
+    patience: float = setting(10.0, "seconds in which requests and answers must make progress")
+    progress: int = setting(10_000, "bytes of a body or an answer that count as progress")
     linger: float = setting(
         2.0, "seconds for which the rest of a refused body is taken and dropped"
     )

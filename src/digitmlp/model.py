@@ -105,10 +105,9 @@ class MLP(nn.Module):
     def __init__(self, config: ModelConfig, random: torch.Generator) -> None:
         super().__init__()
         self.config = config
-        widths = (config.inputs, *config.hidden, config.outputs)
         self.linears = nn.ModuleList(
             Linear(config.members, inputs, outputs, random)
-            for inputs, outputs in itertools.pairwise(widths)
+            for inputs, outputs in itertools.pairwise(config.widths)
         )
         normed = {"none": 0, "last": 1, "every": len(config.hidden)}[config.norm]
         plain = len(config.hidden) - min(normed, len(config.hidden))

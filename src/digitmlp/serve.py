@@ -52,7 +52,8 @@ FILES = {  # by path: the page's own files, and no others
 class Service:
     """What answers requests: one Recognizer, and the threads that it works on.
 
-    failure  why the model could not be loaded
+    settled  whether the model is loaded, or will never be
+    failure  why it will never be
     """
 
     def __init__(self, name: str, limits: Limits, telemetry: Telemetry) -> None:
@@ -61,12 +62,14 @@ class Service:
         self.telemetry = telemetry
         self.bodies = Bodies(limits)
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="digitmlp")
+        self.settled = asyncio.Event()
         self.failure: Exception | None = None
         self._loaded: tuple[Recognizer, Batcher] | None = None
 
     def use(self, recognizer: Recognizer) -> None:
         """Answer with this model from now on."""
         self._loaded = recognizer, Batcher(recognizer, self.threads)
+        self.settled.set()
 
     async def load(self, make: Callable[[], Recognizer]) -> None:
         """Make the model on a thread and use it."""
@@ -74,10 +77,7 @@ class Service:
             self.use(await asyncio.get_running_loop().run_in_executor(self.threads, make))
         except Exception as error:
             self.failure = error
-
-    @property
-    def ready(self) -> bool:
-        return self._loaded is not None
+            self.settled.set()
 
     def loaded(self) -> tuple[Recognizer, Batcher]:
         """Return the model; raises Refusal while it is not there."""
@@ -119,13 +119,13 @@ class Service:
         """Answer GET /v1/model."""
         recognizer, _ = self.loaded()
         card = recognizer.card
-        widths = (card.model.inputs, *card.model.hidden, card.model.classes)
-        weights = sum((a + 1) * b for a, b in pairwise(widths))
+        weights = sum((a + 1) * b for a, b in pairwise(card.model.widths))
         return {
             "name": self.name,
             "sha256": recognizer.sha256,
             "network": card.model.describe(),
             "weights": weights * card.model.members,
+            "held_out": card.held_out,
             "threshold": card.threshold,
             "temperature": card.temperature,
             "training": asdict(card.training),

@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import json
+import math
 import signal
 import socket
 import sys
@@ -30,9 +31,9 @@ ROWS = 64  # of counters; as many processes can start, one after the other, befo
 class Protocol(HttpToolsProtocol):
     """HTTP/1.1 with an end to patience.
 
-    A connection whose request is not whole has to bring some of it in every span of time; the rest
-    of a body that was refused is taken for a moment, so that the client comes to read why, and then
-    the connection ends.
+    A connection whose request is not whole has to bring some of it in every span of time, and to
+    take some of an answer that waits for it; the rest of a body that was refused is taken for a
+    moment, so that the client comes to read why, and then the connection ends.
     """
 
     limits = Limits()
@@ -45,13 +46,24 @@ class Protocol(HttpToolsProtocol):
         self._progress = 0  # bytes since the timer was set
         self._patience: asyncio.TimerHandle | None = None
         self._end: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None  # runs while an answer waits for the client
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._settle()
-        if self._end:
-            self._end.cancel()
+        for timer in (self._end, self._unread):
+            if timer:
+                timer.cancel()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._expect_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._unread:
+            self._unread.cancel()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -113,6 +125,14 @@ class Protocol(HttpToolsProtocol):
         elif self._begun:
             self._refuse(408, "the request came too slowly")
 
+    def _expect_reading(self, before: float = math.inf) -> None:
+        """End a connection that does not take its answer; `before`: bytes of it that waited."""
+        waiting = self.transport.get_write_buffer_size()
+        if before - waiting < self.limits.progress:
+            self.transport.abort()
+        else:
+            self._unread = self.loop.call_later(self.limits.patience, self._expect_reading, waiting)
+
     def _refuse(self, status: int, message: str) -> None:
         """Answer, if no answer has begun, and close."""
         cycle = self.cycle  # of the request before, while this one's head is coming
@@ -149,13 +169,15 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._service = service
-        self._ready: Callable[[], None] | None = ready
+        self._ready = ready
 
-    async def on_tick(self, counter: int) -> bool:  # ten times a second
-        if self._ready and self._service.ready:
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)  # it listens, and answers that the model is being loaded
+        await self._service.settled.wait()
+        if self._service.failure:
+            self.should_exit = True
+        else:
             self._ready()
-            self._ready = None
-        return await super().on_tick(counter) or self._service.failure is not None
 
 
 class Workers(Multiprocess):

@@ -93,12 +93,18 @@ function mark() {
   digits().forEach((digit, place) => {
     const [l, t, r, b] = digit.box;
     const margin = photo ? 2 * pixel : 6 * pixel;
-    context.strokeStyle = colour(digit.digit === null ? "--warm" : "--bar");
-    context.lineWidth = (place === chosen ? 3 : 1.5) * pixel;
+    const width = (place === chosen ? 3 : 1.5) * pixel;
     context.setLineDash(digit.digit === null ? [6 * pixel, 5 * pixel] : []);
     context.beginPath();
     context.roundRect(left + l * scale - margin, top + t * scale - margin,
       (r - l) * scale + 2 * margin, (b - t) * scale + 2 * margin, 6 * pixel);
+    if (photo) { // seen on any colour
+      context.strokeStyle = colour("--paper");
+      context.lineWidth = width + 2.5 * pixel;
+      context.stroke();
+    }
+    context.strokeStyle = colour(digit.digit === null ? "--warm" : "--bar");
+    context.lineWidth = width;
     context.stroke();
   });
 }
@@ -233,20 +239,19 @@ for (let digit = 0; digit < 10; digit += 1) {
 }
 
 function look() {
-  // What the network saw of the chosen digit, and how sure it is.
+  // What the network saw of the chosen digit, and how sure it is; at rest where there is none.
   const digit = digits()[chosen];
-  $("focus").toggleAttribute("hidden", !digit);
-  if (!digit) return;
+  const seen = $("seen").getContext("2d");
   const picture = new ImageData(28, 28);
-  digit.image.forEach((pixel, place) => picture.data.set([pixel, pixel, pixel, 255], 4 * place));
-  $("seen").getContext("2d").putImageData(picture, 0, 0);
-  $("seen").setAttribute("aria-label", `${letter(digit)} as the network sees it, white on black`);
-  const best = Math.max(...digit.probabilities);
+  digit?.image.forEach((pixel, place) => picture.data.set([pixel, pixel, pixel, 255], 4 * place));
+  seen.putImageData(picture, 0, 0);
+  $("seen").setAttribute("aria-label", digit ? `${letter(digit)} as the network sees it, white on black` : "nothing yet");
+  const best = Math.max(...(digit?.probabilities ?? []));
   [...$("bars").children].forEach((row, place) => {
-    const share = digit.probabilities[place];
-    row.className = share === best && digit.digit !== null ? "best" : "";
+    const share = digit?.probabilities[place] ?? 0;
+    row.className = digit && share === best && digit.digit !== null ? "best" : "";
     row.querySelector(".bar").style.width = `${100 * share}%`;
-    row.querySelector(".share").textContent = PERCENT.format(share);
+    row.querySelector(".share").textContent = digit ? PERCENT.format(share) : "";
   });
 }
 
@@ -394,8 +399,13 @@ document.addEventListener("drop", (event) => {
 async function introduce() {
   const response = await fetch("v1/model");
   if (!response.ok) return;
-  const { network, weights } = await response.json();
-  $("model").textContent = `The network: ${network.replaceAll("-", " → ")}, ${weights.toLocaleString("en")} weights.`;
+  const { network, weights, held_out: known } = await response.json();
+  const parts = [`The network: ${network.replaceAll("-", " → ")}, ${weights.toLocaleString("en")} weights.`];
+  if (known) {
+    const share = known.accuracy.toLocaleString("en", { style: "percent", maximumFractionDigits: 2 });
+    parts.push(`Of ${known.count.toLocaleString("en")} digits that it had never seen, it read ${share} right.`);
+  }
+  $("model").textContent = parts.join(" ");
 }
 
 new ResizeObserver(paint).observe(drawing);
