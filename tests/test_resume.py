@@ -272,7 +272,7 @@ def test_more_epochs_at_a_constant_rate_equal_a_run_with_that_many(kaggle, refer
 @pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize(
     ("first", "change"),
-    [({"epochs": 2}, "epochs 2 → 5"), ({"epochs": None}, "epochs 10 → 5; min_steps 600 → 0")],
+    [({"epochs": 2}, "epochs 2 → 5"), ({"epochs": None}, "epochs 12 → 5; min_steps 600 → 0")],
 )
 def test_other_epochs_are_refused_with_one_cycle(kaggle, tmp_path, monkeypatch, first, change):
     monkeypatch.setattr(run, "_fit", lambda *_: None)
