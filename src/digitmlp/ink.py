@@ -11,7 +11,8 @@ Mask = NDArray[np.bool_]
 
 COARSE = 128  # pixels on the shorter side of the coarse copy in which light and paper are judged
 WINDOWS = (3, 6, 16)  # radii, in coarse pixels, of windows that strokes may be narrower than
-NEARLY = 0.9  # share of the edges that a window need explain of what the best one does
+NEARLY = 0.8  # share of the bends that a window need explain of what the best one does
+BEND = 3  # pixels between a place and the sides that it is compared with
 SNIPPET = 300  # a picture with no longer side has one ground, and no ruled lines
 WEAK = 90  # ink that is part of a stroke
 SEED = 1.28  # strength, in edge levels, that a stroke has somewhere
@@ -34,7 +35,7 @@ def find_ink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if not _ink_is_dark(grey):
         grey = 255 - grey
     edges = _edges(grey)
-    strength = _ground(grey, edges) - grey
+    strength = _ground(grey) - grey
     level = _edge_level(strength, edges)
     ink = _ink(strength, _faint_level(strength, level))
     if max(ink.shape) > SNIPPET:
@@ -105,21 +106,35 @@ def _edges(grey: Floats) -> Floats:
     across = np.abs(grey[1:-1, 2:] - grey[1:-1, :-2])
     down = np.abs(grey[2:, 1:-1] - grey[:-2, 1:-1])
     edges[1:-1, 1:-1] = np.maximum(across, down)
-    noise = np.median(edges[1:-1:2, 1:-1:2])
-    edges[edges < 4 * noise] = 0
+    # From the lower quartile, as in a small picture most pixels may lie at edges.
+    edges[edges < 6 * np.quantile(edges[1:-1:2, 1:-1:2], 0.25)] = 0
     return edges * edges
 
 
-def _ground(grey: Floats, edges: Floats) -> Floats:
+def _bends(grey: Floats) -> Floats:
+    """Return the square of how much darker than its sides a place is, where far above noise.
+
+    Strokes are; the soft edge of a shadow, however dark, hardly is.
+    """
+    bends, r = np.zeros_like(grey), BEND
+    twice = 2 * grey[r:-r, r:-r]
+    across = grey[r:-r, 2 * r :] + grey[r:-r, : -2 * r] - twice
+    down = grey[2 * r :, r:-r] + grey[: -2 * r, r:-r] - twice
+    bends[r:-r, r:-r] = np.maximum(np.maximum(across, down), 0)
+    bends[bends < 4 * np.quantile(bends[r:-r:2, r:-r:2], 0.75)] = 0
+    return bends * bends
+
+
+def _ground(grey: Floats) -> Floats:
     """Return what the paper would be without its dark ink.
 
     A morphological closing: dark strokes narrower than its window vanish, shadows stay. The window
-    is the narrowest in which nearly as many edges belong to what vanishes as in any.
+    is the narrowest in which nearly as many bends vanish as in any.
     """
     coarse = _coarse(grey)
     if max(grey.shape) <= SNIPPET:
         return np.full_like(grey, max(np.median(_frame(coarse)), np.median(coarse)))
-    weight = _coarse(edges)
+    weight = _coarse(_bends(grey))
     contrast = _highest(coarse, 1) + _highest(-coarse, 1)
     grounds, shares = [], []
     for radius in WINDOWS:
@@ -169,12 +184,13 @@ def _ruled(mask: Mask) -> Mask:
     thick |= run_lengths(~thick) <= width // 100
     long = run_lengths(thick) > width // 3
     lines = level & long
+    along = level & long.any(1)[:, None]  # beside strong ink a line may be too faint to be found
     depths = run_lengths(level.T).T
     usual = np.median(depths[lines]) if lines.any() else height
     if usual > height / 60 or len(find_components(long)) < 3:
         return np.zeros_like(mask)
-    lines &= depths <= 1.6 * usual + 1
-    ruled: Mask = np.take_along_axis(lines, (rows - drop).clip(0, height - 1), 0)
+    thin = along & (depths <= 1.6 * usual + 1)
+    ruled: Mask = np.take_along_axis(thin, (rows - drop).clip(0, height - 1), 0)
     return ruled & mask
 
 

@@ -72,7 +72,7 @@ def _read_line(pieces: Pieces, line: list[int], judge: Judge) -> list[Glyph]:
         and glyph.probability >= CERTAIN
         and glyph.box[2] - glyph.box[0] <= 1.1 * height
     }
-    if len(sure) == len(line):
+    if len(sure) == len(line) and not _any_above(pieces.boxes[line]):
         return alone
     if len(sure) >= 2 and len(sure) >= len(large) / 2:
         judge = dataclasses.replace(judge, threshold=judge.threshold - COMPANY)
@@ -97,6 +97,13 @@ def _read_line(pieces: Pieces, line: list[int], judge: Judge) -> list[Glyph]:
     for place, side in enumerate(longest(atoms.boxes)):
         candidates.append(_Candidate(place, place + 1, PER_HEIGHT * float(side) / height, None))
     return _cheapest(candidates, len(owners))
+
+
+def _any_above(boxes: Boxes) -> bool:
+    """Return whether one of the boxes (n, 4) and the next share most columns: parts of a digit?"""
+    shared = np.minimum(boxes[1:, 2], boxes[:-1, 2]) - np.maximum(boxes[1:, 0], boxes[:-1, 0])
+    wide = boxes[:, 2] - boxes[:, 0]
+    return bool((shared > 0.5 * np.minimum(wide[1:], wide[:-1])).any())
 
 
 def _cheapest(candidates: list[_Candidate], count: int) -> list[Glyph]:
@@ -127,7 +134,8 @@ def _spans(
             if len(taken) > 1 and taken[-1] != taken[-2]:
                 left, right = boxes[end - 2], boxes[end - 1]
                 apart = max(right[0] - left[2], left[0] - right[2])
-                if pieces <= sure or apart > JOINED * height or len(pieces) > 3:
+                above = _any_above(boxes[end - 2 : end])
+                if (pieces <= sure and not above) or apart > JOINED * height or len(pieces) > 3:
                     break
             box = around(boxes[first:end])
             if len(pieces) > 1 and max(box[2] - box[0], box[3] - box[1]) > LARGEST * height:
