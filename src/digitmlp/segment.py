@@ -16,17 +16,18 @@ from digitmlp.pieces import Boxes, Pieces, around, heights, longest
 PER_DIGIT = 0.15
 PER_CUT = 0.3  # a digit that is part of a piece
 PER_TIGHTNESS = 3.0  # by how much its piece is narrower than two digits, in heights of the line
-PER_ONE = 1.0  # such a part taken for a 1, which any straight stroke resembles
-PER_JOIN = 0.3  # a digit put together, for each piece more
+PER_ONE = 0.6  # such a part taken for a 1, which any straight stroke resembles
+PER_JOIN = 0.6  # a digit put together, for each piece more
 PER_HEIGHT = 6.0  # a piece passed over as a dot or dirt, by its share of the line's height
-UNKNOWN = 1.2  # a whole piece that is no digit
+STRICT = 2.0  # by how much the threshold is raised for such a part
+UNKNOWN = 2.0  # a whole piece that is no digit
 ODD = 3.0  # the same on a line on which a digit was read without doubt
 
 COMPANY = 3.0  # what is among digits is a digit with a score lower by so much
 CERTAIN = 0.9  # probability from which a piece is neither cut nor joined with another such
 JOINED = 0.25  # of the line's height: pieces farther apart are no parts of one digit
 LARGEST = 1.4  # digit put together from pieces, in heights of the line
-PAIR = 1.3  # width of two digits that touch, likewise
+PAIR = 1.1  # width of two digits that touch, likewise
 STEEP = 0.1  # slope from which a line's digits may be turned with it
 
 
@@ -86,9 +87,9 @@ def _read_line(pieces: Pieces, line: list[int], judge: Judge) -> list[Glyph]:
         split = owners[first] in owners[:first] or owners[end - 1] in owners[end:]
         cost = PER_DIGIT + PER_JOIN * joined
         if not joined and not split:
-            cost += min(glyph.doubt, ODD if sure else UNKNOWN)
+            cost += min(glyph.doubt(), ODD if sure else UNKNOWN)
         else:
-            cost += glyph.doubt + (0 if glyph.is_digit else ODD)
+            cost += glyph.doubt(STRICT * split) + (0 if glyph.is_digit else ODD)
         if split:
             left, _, right, _ = pieces.boxes[owners[first]]
             tightness = max(0.0, PAIR - (right - left) / height)
