@@ -122,7 +122,7 @@ def test_version_is_that_of_the_package(command):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--preset", "slow"], "preset must be one of tutorial, fast, best, got 'slow'"),
+        (["--preset", "slow"], "preset must be one of tutorial, fast, best, compact, got 'slow'"),
         (["--epochs", 0], "epochs must be at least 1, got 0"),
         (["--batch-size", 0], "batch_size must be at least 1, got 0"),
         (["--hidden", "abc"], "hidden must be widths such as 512,256, got 'abc'"),

@@ -74,7 +74,7 @@ def test_settings_that_are_none_are_refused(values, sentence):
 def test_unknown_preset_is_refused_with_the_choices():
     with pytest.raises(ConfigError) as refused:
         preset("slow")
-    assert str(refused.value) == "preset must be one of tutorial, fast, best, got 'slow'"
+    assert str(refused.value) == "preset must be one of tutorial, fast, best, compact, got 'slow'"
 
 
 def test_none_keeps_what_a_config_has():

@@ -424,7 +424,7 @@ def test_partial_fit_names_what_is_wrong_with_its_labels(digits, fitted):
 @pytest.mark.parametrize(
     ("parameters", "sentence"),
     [
-        ({"preset": "slow"}, "preset must be one of tutorial, fast, best, got 'slow'"),
+        ({"preset": "slow"}, "preset must be one of tutorial, fast, best, compact, got 'slow'"),
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"learning_rate": 0}, "learning_rate must be above 0, got 0"),

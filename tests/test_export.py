@@ -22,14 +22,15 @@ FORMS = [
     for norm in ("none", "last", "every")
     for members in (1, 3)
     for hidden, slope in (((16,), 0.0), ((24, 16), 0.01))
-]
+] + [ModelConfig(hidden=(16,), members=members, nothing=True) for members in (1, 3)]
 
 
 def trained(form: ModelConfig) -> MLP:
     """Return a network whose BatchNorms have seen data, and whose weights are no longer random."""
     digits = make_digits(200)
-    training = loop.start(form, QUICK, torch.device("cpu"))
-    list(loop.fit(training, tensors(digits.images, digits.labels, "cpu"), None, QUICK))
+    config = dataclasses.replace(QUICK, outliers=0.2 if form.nothing else 0.0)
+    training = loop.start(form, config, torch.device("cpu"))
+    list(loop.fit(training, tensors(digits.images, digits.labels, "cpu"), None, config))
     return training.network
 
 
@@ -52,11 +53,11 @@ def test_file_gives_pytorchs_probabilities_and_scores_for_any_batch(tmp_path, fo
         images = pixels(count, seed=count)
         images[0] = make_digits(1).images[0]
         logits = loop.predict_logits(network, torch.from_numpy(images.reshape(count, -1)))
-        expected = (committee(logits) / 1.7).softmax(-1).numpy()
+        expected = (committee(logits, 10) / 1.7).softmax(-1).numpy()
         probabilities, scores = loaded.recognize(images)
         np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-5)
         np.testing.assert_array_equal(probabilities.argmax(1), expected.argmax(1))
-        np.testing.assert_allclose(scores, score(logits).numpy(), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(scores, score(logits, 10).numpy(), rtol=1e-4, atol=1e-4)
         assert (probabilities.dtype, scores.dtype) == (np.float32, np.float32)
 
 
@@ -110,10 +111,41 @@ def test_export_that_differs_from_pytorch_leaves_the_old_file(tmp_path, monkeypa
     whole = export.to_onnx
     warm = card(form, temperature=3.0)
     monkeypatch.setattr(
-        export, "to_onnx", lambda net, told: whole(net, dataclasses.replace(told, temperature=1.0))
+        export,
+        "to_onnx",
+        lambda layers, told, compact: whole(
+            layers, dataclasses.replace(told, temperature=1.0), compact
+        ),
     )
     with pytest.raises(
         ModelError, match=r"its probabilities differ from PyTorch's by .*, expected"
     ):
         export.save(path, network, warm, torch.from_numpy(pixels(9).reshape(9, -1)))
     assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_compact_file_has_a_quarter_of_the_size_and_nearly_the_same_answers(tmp_path, members):
+    form = ModelConfig(hidden=(256,), members=members)
+    network, images = trained(form), torch.from_numpy(make_digits(300, 3).images.reshape(-1, 784))
+    whole = export.save(tmp_path / "whole.onnx", network, card(form), images)
+    small = export.save(tmp_path / "small.onnx", network, card(form), images, compact=True)
+    sizes = [(tmp_path / name).stat().st_size for name in ("whole.onnx", "small.onnx")]
+    assert sizes[1] < 0.27 * sizes[0]
+    pictures = images.numpy()
+    np.testing.assert_allclose(
+        small.predict_proba(pictures), whole.predict_proba(pictures), rtol=0, atol=0.02
+    )
+    assert (recognizer.load(tmp_path / "small.onnx").predict(pictures)).tolist() == (
+        whole.predict(pictures).tolist()
+    )
+
+
+def test_rounded_weights_are_whole_steps_of_their_column():
+    weight = torch.randn(2, 30, 5, dtype=torch.float64)
+    weight[0, :, 2] = 0  # a dead output
+    steps = torch.from_numpy(export.steps(weight.numpy())).double()
+    whole = export.rounded(weight) / steps
+    assert whole.abs().max() <= 127
+    torch.testing.assert_close(whole, whole.round())
+    assert ((export.rounded(weight) - weight).abs() <= 0.51 * steps).all()

@@ -81,9 +81,19 @@ def test_folded_layers_compute_the_same(norm):
 
 def test_committee_is_the_mean_of_the_probabilities():
     logits = torch.randn(5, 7, 10)
-    torch.testing.assert_close(committee(logits).exp(), logits.softmax(-1).mean(0))
+    torch.testing.assert_close(
+        committee(logits, logits.shape[-1]).exp(), logits.softmax(-1).mean(0)
+    )
 
 
 def test_score_of_one_member_is_log_sum_exp():
     logits = torch.randn(1, 7, 10)
-    torch.testing.assert_close(score(logits), logits[0].exp().sum(-1).log())
+    torch.testing.assert_close(score(logits, logits.shape[-1]), logits[0].exp().sum(-1).log())
+
+
+def test_score_with_an_output_for_nothing_is_the_log_odds_of_a_digit():
+    logits = torch.randn(1, 6, 11)
+    chances = logits[0].softmax(-1)
+    odds = chances[:, :10].sum(-1) / chances[:, 10]
+    torch.testing.assert_close(score(logits, 10), odds.log())
+    torch.testing.assert_close(committee(logits, 10).exp().sum(-1), torch.ones(6))

@@ -281,9 +281,8 @@ def test_training_starts_from_given_weights_also_when_resumed(kaggle, reference,
 def test_weights_of_another_network_are_refused(kaggle, reference, tmp_path):
     with pytest.raises(ConfigError) as refused:
         train(kaggle, tmp_path / "run", fine_tune=reference, hidden=(8,))
-    path = reference / "model.safetensors"
     assert str(refused.value) == (
-        f"{path}: not the network that this run builds: hidden (16,) → (8,); "
+        f"{reference}: not the network that this run builds: hidden (16,) → (8,); "
         "give the preset and --hidden of that run"
     )
     assert not (tmp_path / "run").exists()

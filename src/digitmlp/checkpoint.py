@@ -1,6 +1,8 @@
 """Weights and training states in safetensors files: arrays and JSON, nothing that could run."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import safetensors.torch
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from digitmlp import files
 from digitmlp.card import KEY, Card
-from digitmlp.config import ModelConfig, TrainConfig
+from digitmlp.config import ModelConfig, TrainConfig, differences
 from digitmlp.errors import ModelError
 from digitmlp.history import Epoch
 from digitmlp.model import MLP
@@ -38,12 +40,35 @@ def load(path: Path) -> tuple[dict[str, Tensor], Card]:
 
 
 def load_network(path: Path) -> tuple[MLP, Card]:
-    """Return the network in a model.safetensors, and its card; raises ModelError."""
+    """Return the network of a run folder or a model.safetensors, and its card.
+
+    Raises ModelError.
+    """
+    path = path / "model.safetensors" if path.is_dir() else path
     tensors, card = load(path)
     network = empty(card.model)
     check(network.state_dict(), tensors, path)
     network.load_state_dict(tensors)
     return network, card
+
+
+def load_committee(paths: Sequence[str | Path]) -> MLP:
+    """Return the networks of several runs, of one form, as one committee; raises ModelError."""
+    networks = [load_network(Path(path))[0] for path in paths]
+    forms = [replace(network.config, members=1) for network in networks]
+    for path, form in zip(paths, forms, strict=True):
+        if form != forms[0]:
+            raise ModelError(
+                f"{path}: not of the form of {paths[0]}: "
+                f"{'; '.join(differences(forms[0], form))}; a committee's members are alike"
+            )
+    members = sum(network.config.members for network in networks)
+    joint = empty(replace(forms[0], members=members))
+    tensors = [network.state_dict() for network in networks]
+    joint.load_state_dict(
+        {name: torch.cat([each[name] for each in tensors]) for name in tensors[0]}
+    )
+    return joint
 
 
 def empty(model: ModelConfig) -> MLP:

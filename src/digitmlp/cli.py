@@ -70,7 +70,7 @@ def train(
     context: typer.Context,
     data: Annotated[str | None, _DATA] = None,
     preset: Annotated[
-        str | None, typer.Option(help="tutorial, fast or best; left out: fast.")
+        str | None, typer.Option(help="tutorial, fast, best or compact; left out: fast.")
     ] = None,
     epochs: Annotated[int | None, _flag(TrainConfig, "epochs")] = None,
     batch_size: Annotated[int | None, _flag(TrainConfig, "batch_size")] = None,
@@ -78,6 +78,7 @@ def train(
     hidden: Annotated[str | None, _flag(ModelConfig, "hidden", metavar="WIDTH,WIDTH…")] = None,
     validation: Annotated[float | None, _flag(TrainConfig, "validation")] = None,
     seed: Annotated[int | None, _flag(TrainConfig, "seed")] = None,
+    split_seed: Annotated[int | None, _flag(TrainConfig, "split_seed")] = None,
     members: Annotated[int | None, _flag(ModelConfig, "members")] = None,
     device: Annotated[Device, typer.Option(help="Where to train.")] = "auto",
     out: Annotated[
@@ -90,6 +91,13 @@ def train(
         Path | None,
         typer.Option("--from", metavar="MODEL", help="Start from the weights of this run."),
     ] = None,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="RUN",
+            help="Learn from the answers of this run, or of several as a committee.",
+        ),
+    ] = None,
     as_json: Json = False,
     threads: Threads = None,
 ) -> None:
@@ -100,9 +108,11 @@ def train(
 
     Example:  digitmlp train digit-recognizer.zip --preset tutorial
     """
-    # Else each thread waits for the others in a busy loop, and where something else computes on
-    # the same cores, a training takes a hundred times as long. Has to be said before torch loads.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # A thread that waits for the others does so in a busy loop: for a moment, else where something
+    # else computes on the same cores a training takes a hundred times as long. Threads that slept
+    # are to wake up on a core each, not on one and the same. To be said before torch loads.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    os.environ.setdefault("OMP_PROC_BIND", "true")
     from digitmlp import config, run, tables
 
     folder, result = run.train(
@@ -111,6 +121,7 @@ def train(
         out=out,
         resume=resume,
         fine_tune=fine_tune,
+        teacher=teacher or (),
         device=device,
         threads=threads or context.obj,
         model={
@@ -123,6 +134,7 @@ def train(
             "learning_rate": learning_rate,
             "validation": validation,
             "seed": seed,
+            "split_seed": split_seed,
         },
     )
     print(json.dumps(result) if as_json else tables.run(folder, result))
@@ -260,8 +272,14 @@ def runs(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN…", help="The run folder; several become one committee."),
+    ],
     out: Annotated[Path, typer.Option(help="The .onnx file to write.")],
+    compact: Annotated[
+        bool, typer.Option("--compact", help="Round weights to 8 bits: a quarter of the size.")
+    ] = False,
 ) -> None:
     """Write a run's checked ONNX file, and say what goes in and what comes out.
 
@@ -269,7 +287,7 @@ def export(
     """
     from digitmlp import commands, tables
 
-    print(tables.contract(out, commands.export(run, out)))
+    print(tables.contract(out, commands.export(runs, out, compact)))
 
 
 @app.command()

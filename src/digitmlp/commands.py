@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from digitmlp import files, folder, recognizer, results, runfolder, sources
-from digitmlp.digits import Digits, concatenate
+from digitmlp.digits import PIXELS, Digits, concatenate
 from digitmlp.errors import DataError, DigitmlpError, ModelError
 from digitmlp.recognizer import Recognizer
 
 if TYPE_CHECKING:
     from digitmlp.reading import Reading
+
+
+COMPARED = 1000  # images on which an export is checked against PyTorch
 
 
 def evaluate(
@@ -171,13 +174,43 @@ def _number(measured: dict[str, Any], part: str, name: str) -> float | None:
     return None if values is None else float(values[name])
 
 
-def export(run: Path, out: Path) -> Recognizer:
-    """Copy the run's model.onnx to `out` after checking it; return it loaded."""
+def export(runs: list[Path], out: Path, compact: bool = False) -> Recognizer:
+    """Write the run's model.onnx to `out` after checking it; return it loaded.
+
+    Several runs become one committee, whose temperature and threshold are the means of theirs;
+    with `compact`, weights are rounded to 8 bits.
+    """
+    run, *others = runs
+    if others or compact:
+        return _export_anew(runs, out, compact)
     source = recognizer.find(run)
     files.check_output(out, str(source))
     loaded = recognizer.load(source)
     files.write(out, files.read_sealed(source)[0])
     return loaded
+
+
+def _export_anew(runs: list[Path], out: Path, compact: bool) -> Recognizer:
+    from dataclasses import replace
+
+    import torch
+
+    from digitmlp import checkpoint
+    from digitmlp import export as exports
+
+    cards = [checkpoint.load_network(run)[1] for run in runs]
+    network = checkpoint.load_committee(runs)
+    card = replace(
+        cards[0],
+        model=network.config,
+        temperature=sum(card.temperature for card in cards) / len(cards),
+        threshold=sum(card.threshold for card in cards) / len(cards),
+    )
+    files.check_output(out, str(runs[0] / "model.safetensors"))
+    # Ink at random, which the check needs as little as any other to be real digits.
+    random = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (COMPARED, PIXELS), generator=random).to(torch.uint8)
+    return exports.save(out, network, card, images, compact)
 
 
 def report(run: Path) -> Path:

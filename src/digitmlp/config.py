@@ -25,6 +25,7 @@ class ModelConfig:
 
     inputs: int = setting(784, "numbers in an image")
     classes: int = setting(10, "classes told apart")
+    nothing: bool = setting(False, "an output more, for what is none of the classes")
     hidden: tuple[int, ...] = setting((512, 256), "widths of the hidden layers")
     norm: Norm = setting("every", "hidden layers followed by BatchNorm")
     negative_slope: float = setting(0.0, "LeakyReLU's slope below zero; 0 is ReLU")
@@ -38,15 +39,24 @@ class ModelConfig:
             _whole(1, hidden=width)
         _one_of(Norm, norm=self.norm)
 
+    @property
+    def outputs(self) -> int:
+        """The logits of a member: one a class, and the last one for what is none."""
+        return self.classes + self.nothing
+
     def describe(self) -> str:
         """Return the form of the network in a few words, such as `784-512-256-10`."""
-        widths = "-".join(map(str, (self.inputs, *self.hidden, self.classes)))
+        widths = "-".join(map(str, (self.inputs, *self.hidden, self.outputs)))
         return widths + (f", {self.members} members" if self.members > 1 else "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AugmentConfig:
-    """How training images are deformed; each number is the largest, drawn anew for every image."""
+    """How training images are changed; each number is the largest, drawn anew for every image.
+
+    Rotation to elastic deform what is drawn; thickness to erase spoil how it is shown, and a
+    teacher is shown the image before that.
+    """
 
     rotation: float = setting(0.0, "degrees, either way")
     scale: float = setting(0.0, "share by which width and height grow or shrink, independently")
@@ -54,11 +64,25 @@ class AugmentConfig:
     shift: float = setting(0.0, "pixels, in both directions")
     elastic: float = setting(0.0, "standard deviation of the elastic displacement, pixels")
     elastic_grid: int = setting(7, "points a side of the coarse grid of random displacements")
+    far: float = setting(
+        0.0, "share of images turned, scaled, sheared, shifted several times as much"
+    )
+    thickness: float = setting(0.0, "pixels by which strokes grow or shrink at each edge, to 1")
+    spoiled: float = setting(0.5, "share of images to which what follows is done")
+    light: float = setting(0.0, "share of the way to full ink by which the ground is raised")
+    noise: float = setting(0.0, "standard deviation of noise, as a share of full ink")
+    blur: float = setting(0.0, "share of a 3×3 mean, and of a mean along a line of 7 pixels")
+    erase: float = setting(
+        0.0, "longest side of two rectangles painted over, as a share of the image's"
+    )
 
     def __post_init__(self) -> None:
-        for name in ("rotation", "scale", "shear", "shift", "elastic"):
+        for name in self.__slots__:
             _at_least(0, **{name: getattr(self, name)})
         _whole(2, elastic_grid=self.elastic_grid)
+        for name in ("far", "thickness", "spoiled", "light", "blur", "erase"):
+            if getattr(self, name) > 1:
+                raise ConfigError(f"{name} must be at most 1, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,24 +100,32 @@ class TrainConfig:
     weight_decay: float = setting(0.0, "decoupled (AdamW), on weight matrices only")
     label_smoothing: float = setting(0.0, "probability spread evenly over all classes")
     augment: AugmentConfig | None = setting(None, "deformation of the training images")
+    outliers: float = setting(0.0, "images made up that are no digits, as a share of a batch")
     precision: Precision = setting("auto", "auto: bfloat16 products where the device has them")
     validation: float = setting(0.2, "share of the labelled rows kept for validation")
     seed: int = setting(302, "of the split, the weights, the order of the rows and the deformation")
+    split_seed: int | None = setting(None, "of the split alone, in place of the seed")
 
     def __post_init__(self) -> None:
         _whole(1, epochs=self.epochs, batch_size=self.batch_size)
         _whole(0, min_steps=self.min_steps, seed=self.seed)
-        _at_least(0, weight_decay=self.weight_decay)
+        _at_least(0, weight_decay=self.weight_decay, outliers=self.outliers)
         if not self.learning_rate > 0 or self.learning_rate == float("inf"):
             raise ConfigError(f"learning_rate must be above 0, got {self.learning_rate}")
         if not 0 <= self.validation < 1:
             raise ConfigError(f"validation must be at least 0 and below 1, got {self.validation}")
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"label_smoothing must be in [0, 1), got {self.label_smoothing}")
-        if self.seed >= 2**32:
-            raise ConfigError(f"seed must be below 2**32, got {self.seed}")
+        for name, seed in {"seed": self.seed, "split_seed": self.of_the_split}.items():
+            if not 0 <= seed < 2**32:
+                raise ConfigError(f"{name} must be below 2**32, got {seed}")
         _one_of(Schedule, schedule=self.schedule)
         _one_of(Precision, precision=self.precision)
+
+    @property
+    def of_the_split(self) -> int:
+        """The seed that decides which rows are for validation."""
+        return self.seed if self.split_seed is None else self.split_seed
 
 
 def override(config: Config, **values: Any) -> Config:

@@ -13,18 +13,19 @@ from digitmlp import files, recognizer
 from digitmlp.card import KEY, Card
 from digitmlp.digits import CLASSES, PIXELS, SIDE
 from digitmlp.errors import ModelError
-from digitmlp.model import MLP, committee
-from digitmlp.train import predict_logits
+from digitmlp.model import MLP, Layers, chain, committee
 
 # Old enough for any ONNX Runtime of the last years; LayerNormalization would be the next step up.
 OPSET, IR_VERSION = 17, 8
 TOLERANCE = 1e-5  # between the probabilities of PyTorch and of the exported file
 
 
-def to_onnx(network: MLP, card: Card) -> onnx.ModelProto:
+def to_onnx(layers: Layers, card: Card, compact: bool = False) -> onnx.ModelProto:
     """Return the graph: images uint8 (n, 28, 28) to probabilities float32 (n, 10), score (n,).
 
     A chain of Gemm nodes for each member, joined as by `model.committee` and `model.score`.
+    With `compact`, layers are those of `rounded`, and a weight takes a byte; the runtime
+    multiplies it by its column's step once, when it loads the file.
     """
     nodes, initializers = [], []
 
@@ -32,31 +33,47 @@ def to_onnx(network: MLP, card: Card) -> onnx.ModelProto:
         initializers.append(numpy_helper.from_array(value, name))
         return name
 
-    def node(kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
-        return output
+    def node(kind: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
+        nodes.append(helper.make_node(kind, inputs, outputs, name=outputs[0], **attributes))
+        return outputs[0]
+
+    def matrix(name: str, weight: NDArray[np.float32]) -> str:
+        if not compact:
+            return constant(name, weight)
+        step = steps(weight)
+        whole = constant(f"{name}.whole", np.rint(weight / step).astype(np.int8))
+        cast = node("Cast", [whole], f"{name}.float", to=TensorProto.FLOAT)
+        return node("Mul", [cast, constant(f"{name}.step", step)], name)
 
     rows = node("Reshape", ["images", constant("row", np.array([-1, PIXELS]))], "rows")
     features = node("Cast", [rows], "features", to=TensorProto.FLOAT)
-    layers = network.folded()
-    logits = []
+    sizes = constant("sizes", np.array([CLASSES, 1])) if card.model.nothing else ""
+    axis = constant("axis", np.array([1])) if card.model.nothing else ""
+    digits, scores = [], []
     for member in range(card.model.members):
         x = features
         for index, (weight, bias) in enumerate(layers):
             name = f"member{member}.layer{index}"
-            weights = constant(f"{name}.weight", weight[member].float().contiguous().numpy())
+            weights = matrix(f"{name}.weight", weight[member].float().contiguous().numpy())
             biases = constant(f"{name}.bias", bias[member, 0].float().numpy())
             x = node("Gemm", [x, weights, biases], name)
             if index < len(layers) - 1:
                 slope = {"alpha": card.model.negative_slope} if card.model.negative_slope else {}
                 x = node("LeakyRelu" if slope else "Relu", [x], f"{name}.active", **slope)
-        logits.append(x)
-    score = {"axes": [1], "keepdims": 0}
-    scores = [node("ReduceLogSumExp", [x], f"{x}.score", **score) for x in logits]
+        nothing = ""
+        if card.model.nothing:
+            nothing = f"{x}.nothing"
+            x = node("Split", [x, sizes], f"{x}.digits", nothing, axis=1)
+        score = node("ReduceLogSumExp", [x], f"{x}.score", axes=[1], keepdims=0)
+        if nothing:
+            flat = node("Squeeze", [nothing, axis], f"{nothing}.flat")
+            score = node("Sub", [score, flat], f"{x}.odds")
+        digits.append(x)
+        scores.append(score)
     node("Mean", scores, "score")
-    joint = logits[0]
-    if len(logits) > 1:
-        chances = [node("Softmax", [x], f"{x}.probabilities", axis=1) for x in logits]
+    joint = digits[0]
+    if len(digits) > 1:
+        chances = [node("Softmax", [x], f"{x}.probabilities", axis=1) for x in digits]
         joint = node("Log", [node("Mean", chances, "mean")], "joint")
     coldness = constant("coldness", np.array(1 / card.temperature, np.float32))
     node("Softmax", [node("Mul", [joint, coldness], "tempered")], "probabilities", axis=1)
@@ -81,17 +98,23 @@ def to_onnx(network: MLP, card: Card) -> onnx.ModelProto:
     return model
 
 
-def save(path: Path, network: MLP, card: Card, images: torch.Tensor) -> recognizer.Recognizer:
+def save(
+    path: Path, network: MLP, card: Card, images: torch.Tensor, compact: bool = False
+) -> recognizer.Recognizer:
     """Check the network as ONNX against PyTorch, write the sealed model.onnx, return it loaded.
 
-    images  uint8 (n, 784), on the network's device, to compare on
+    images   uint8 (n, 784), to compare on
+    compact  whether weights are rounded to 8 bits each
     Raises ModelError when the probabilities differ by more than TOLERANCE; nothing is then written.
     """
-    content = files.seal(to_onnx(network, card).SerializeToString(deterministic=True))
+    layers = network.folded()
+    if compact:
+        layers = [(rounded(weight), bias) for weight, bias in layers]
+    content = files.seal(to_onnx(layers, card, compact).SerializeToString(deterministic=True))
     loaded = recognizer.from_sealed(content, files.checksum(content, path), path)
-    with torch.no_grad():
-        logs = committee(predict_logits(network, images))
-        expected = torch.softmax(logs / card.temperature, -1).cpu().numpy()
+    logits = chain(layers, images.cpu().double(), card.model.negative_slope)
+    logs = committee(logits, card.model.classes)
+    expected = torch.softmax(logs / card.temperature, -1).numpy()
     found = loaded.predict_proba(images.cpu().numpy())
     difference = float(np.abs(found - expected).max(initial=0))
     if not difference <= TOLERANCE:
@@ -101,3 +124,17 @@ def save(path: Path, network: MLP, card: Card, images: torch.Tensor) -> recogniz
         )
     files.write(path, content)
     return loaded
+
+
+def rounded(weight: torch.Tensor) -> torch.Tensor:
+    """Return weights (members, inputs, outputs) as 8 bits can hold them: whole steps, -127 to 127
+    of them, from each input to an output of the same size.
+    """
+    step = torch.from_numpy(steps(weight.numpy())).double()
+    return (weight / step).round() * step
+
+
+def steps(weight: NDArray[Any]) -> NDArray[np.float32]:
+    """Return (…, 1, outputs): the largest weight of each column, as 127 steps."""
+    largest = np.abs(weight).max(-2, keepdims=True)
+    return np.where(largest > 0, largest / 127, 1).astype(np.float32)

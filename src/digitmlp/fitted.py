@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from digitmlp import (
@@ -29,7 +28,7 @@ from digitmlp.card import Card
 from digitmlp.config import TrainConfig
 from digitmlp.digits import CLASSES, PIXELS, SIDE, Digits, Images, Labels
 from digitmlp.errors import OutputError
-from digitmlp.model import committee, score
+from digitmlp.model import chain, committee, score
 from digitmlp.progress import PHASES, EpochProgress
 from digitmlp.runfolder import Plan
 from digitmlp.split import Batch, Rows, tensors
@@ -127,10 +126,12 @@ class Fitted:
         logits = loop.predict_logits(
             self.training.network, (validation or train).images[:CALIBRATED]
         )
-        threshold = float(np.quantile(score(logits).cpu().numpy(), run.REFUSED))
+        threshold = float(
+            np.quantile(score(logits, self.card.model.classes).cpu().numpy(), run.REFUSED)
+        )
         self.card = replace(self.card, threshold=threshold)
         if validation:
-            logs = committee(logits).cpu().numpy()
+            logs = committee(logits, self.card.model.classes).cpu().numpy()
             labels = validation.labels[:CALIBRATED].cpu().numpy()
             self.card = replace(self.card, temperature=metrics.fit_temperature(logs, labels))
 
@@ -144,11 +145,10 @@ class Fitted:
         parts = [np.empty((0, model.classes))]
         for first in range(0, len(rows), loop.EVALUATION_ROWS):
             part = scaled(rows[first : first + loop.EVALUATION_ROWS], model.scale)
-            x = torch.from_numpy(part.astype(np.float64)).expand(model.members, *part.shape)
-            for layer, (weight, bias) in enumerate(layers):
-                x = F.leaky_relu(x, model.negative_slope) if layer else x
-                x = torch.baddbmm(bias, x, weight)
-            parts.append(torch.softmax(committee(x) / self.card.temperature, -1).numpy())
+            x = chain(layers, torch.from_numpy(part.astype(np.float64)), model.negative_slope)
+            parts.append(
+                torch.softmax(committee(x, model.classes) / self.card.temperature, -1).numpy()
+            )
         return np.concatenate(parts)
 
     def write_run(self, folder: Path) -> None:

@@ -5,46 +5,51 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from digitmlp.model import MLP
+from digitmlp.products import of_inputs, outputs
 
 
 @torch.no_grad()
-def backpropagate(network: MLP, images: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+def backpropagate(
+    network: MLP, images: Tensor, targets: Tensor, kind: torch.dtype = torch.float32
+) -> Tensor:
     """Put the gradient of a batch's mean cross-entropy into every parameter's `grad`; return (2,):
     the summed loss and the hits of the batch, still on the device.
 
-    images (B, inputs), labels (B,). With label smoothing that probability is spread over all
-    classes. Each member of a committee has its own gradient; loss and hits are the members' mean.
+    images    (B, inputs)
+    targets   (B, outputs): the probability wanted of each class, or of what is no digit
+    kind      bfloat16: activations and weights are rounded to it, and what is multiplied is added
+              up in float32; parameters, moments of BatchNorm and the loss stay float32
+    Each member of a committee has its own gradient; loss and hits are the members' mean.
 
     Autograd gives the same numbers. It takes more operations, and new memory for every gradient:
     for batches of 64 and the tutorial's network a quarter more time.
     """
     slope = network.config.negative_slope
     *hidden, (output, _) = network.layers()
-    x, passed = network.features(images), []
+    weights = {linear: linear.weight.to(kind) for linear, _ in network.layers()}
+    x, passed = network.features(images).to(kind), []
     for linear, norm in hidden:
-        z, kept = linear(x), None  # (members, B, width)
-        if norm:
+        z, kept = outputs(x, weights[linear], linear.bias.to(kind)), None
+        if norm:  # z (members, B, width)
             z, kept = norm.normalize(z)
         passed.append((linear, norm, x, kept))
         x = F.leaky_relu_(z, slope)
-    logits = output(x)
+    logits = outputs(x, weights[output], output.bias.to(kind)).float()
 
-    count, batch, classes = logits.shape
     logs = logits.log_softmax(-1)
-    wanted = torch.full_like(logits, smoothing / classes)
-    wanted.scatter_(-1, labels.expand(count, batch)[..., None], 1 - smoothing + smoothing / classes)
-    loss = (wanted * logs).sum().neg()
-    hits = (logits.argmax(-1) == labels).sum()
-    gradient = logs.exp_().sub_(wanted).div_(batch)  # of the loss, with respect to the logits
+    loss = (targets * logs).sum().neg()
+    hits = (logits.argmax(-1) == targets.argmax(-1)).sum()
+    # Of the loss, with respect to the logits.
+    gradient = logs.exp_().sub_(targets).div_(len(images)).to(kind)
 
     above = output
     above.accept(x, gradient)
     for linear, norm, below, kept in reversed(passed):
-        gradient = torch.bmm(gradient, above.weight.mT)
+        gradient = of_inputs(gradient, weights[above])
         gradient = torch.ops.aten.leaky_relu_backward(gradient, x, slope, True)
         if norm and kept:
             gradient = norm.accept(gradient, kept)
         linear.accept(below, gradient)
         above, x = linear, below
-    totals: Tensor = torch.stack([loss, hits]) / count
+    totals: Tensor = torch.stack([loss, hits]) / network.config.members
     return totals

@@ -8,6 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from digitmlp.config import ModelConfig
+from digitmlp.products import of_weights
+
+Layers = list[
+    tuple[Tensor, Tensor]
+]  # weight (members, inputs, outputs), bias (members, 1, outputs)
 
 
 class Linear(nn.Module):
@@ -29,8 +34,8 @@ class Linear(nn.Module):
 
     def accept(self, x: Tensor, gradient: Tensor) -> None:
         """Store the gradients of weight and bias, given that of the output for the input x."""
-        torch.bmm(x.mT, gradient, out=_grad(self.weight))
-        torch.sum(gradient, 1, keepdim=True, out=_grad(self.bias))
+        self.weight.grad = of_weights(x, gradient).to(self.weight.dtype)
+        self.bias.grad = gradient.sum(1, keepdim=True, dtype=self.bias.dtype)
 
     def extra_repr(self) -> str:
         return "{}, {} to {}".format(*self.weight.shape)
@@ -72,15 +77,17 @@ class BatchNorm(nn.Module):
             self._rows(gradient), rows, self.gain, None, None, mean, deviation, True,
             self.epsilon, (True, True, True),
         )  # fmt: skip
-        _grad(self.gain).copy_(of_gain)
-        _grad(self.bias).copy_(of_bias)
+        self.gain.grad, self.bias.grad = of_gain, of_bias
         return self._apart(of_input)
 
     def _rows(self, x: Tensor) -> Tensor:
         """Return (members, B, width) as (B, members · width); of one member, not copied."""
-        return x.transpose(0, 1).reshape(x.shape[1], -1)
+        return x[0] if self.members == 1 else x.transpose(0, 1).reshape(x.shape[1], -1)
 
     def _apart(self, rows: Tensor) -> Tensor:
+        # Of one member, in the strides of a contiguous tensor, without which products copy it.
+        if self.members == 1:
+            return rows[None]
         return rows.view(len(rows), self.members, -1).transpose(0, 1)
 
     def extra_repr(self) -> str:
@@ -88,7 +95,7 @@ class BatchNorm(nn.Module):
 
 
 class MLP(nn.Module):
-    """Images (B, inputs), any dtype, to logits (members, B, classes).
+    """Images (B, inputs), any dtype, to logits (members, B, outputs).
 
     It scales the images itself, so that nobody else has to know how.
     """
@@ -96,7 +103,7 @@ class MLP(nn.Module):
     def __init__(self, config: ModelConfig, random: torch.Generator) -> None:
         super().__init__()
         self.config = config
-        widths = (config.inputs, *config.hidden, config.classes)
+        widths = (config.inputs, *config.hidden, config.outputs)
         self.linears = nn.ModuleList(
             Linear(config.members, inputs, outputs, random)
             for inputs, outputs in itertools.pairwise(widths)
@@ -128,10 +135,10 @@ class MLP(nn.Module):
         logits: Tensor = output(x)
         return logits
 
-    def folded(self) -> list[tuple[Tensor, Tensor]]:
+    def folded(self) -> Layers:
         """Return each layer's weight (members, inputs, outputs) and bias (members, 1, outputs),
         float64, with the scale and every BatchNorm folded in: what is left is linear layers with
-        a (leaky) ReLU between them.
+        a (leaky) ReLU between them: `chain`.
         """
         layers = []
         scale = self.config.scale
@@ -158,21 +165,29 @@ class MLP(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
 
-def committee(logits: Tensor) -> Tensor:
-    """Return log probabilities (B, classes): of the mean of the members' (members, B, classes)."""
-    return logits.log_softmax(-1).logsumexp(0) - math.log(len(logits))
+def chain(layers: Layers, images: Tensor, slope: float) -> Tensor:
+    """Return logits (members, B, outputs) of images (B, inputs), in the type of the layers."""
+    (first, _), *_ = layers
+    x = images.expand(len(first), *images.shape)
+    for index, (weight, bias) in enumerate(layers):
+        x = F.leaky_relu(x, slope) if index else x
+        x = torch.baddbmm(bias, x, weight)
+    return x
 
 
-def score(logits: Tensor) -> Tensor:
-    """Return (B,), the higher, the more like a digit: log Σ exp of the logits, mean of members.
+def committee(logits: Tensor, classes: int) -> Tensor:
+    """Return log probabilities (B, classes): of the mean of the members' (members, B, outputs)."""
+    return logits[..., :classes].log_softmax(-1).logsumexp(0) - math.log(len(logits))
 
-    The free energy of Liu et al., "Energy-based Out-of-distribution Detection", 2020.
+
+def score(logits: Tensor, classes: int) -> Tensor:
+    """Return (B,), the higher, the more like a digit: log Σ exp of the classes' logits, less the
+    logit for what is none of them, where there is one; mean of the members.
+
+    With that output these are log odds; without, the free energy of Liu et al., "Energy-based
+    Out-of-distribution Detection", 2020.
     """
-    return logits.logsumexp(-1).mean(0)
-
-
-def _grad(parameter: Tensor) -> Tensor:
-    """Return the parameter's gradient, a tensor made with the first one and used ever after."""
-    if parameter.grad is None:
-        parameter.grad = torch.empty_like(parameter)
-    return parameter.grad
+    scores = logits[..., :classes].logsumexp(-1)
+    if logits.shape[-1] > classes:
+        scores = scores - logits[..., classes]
+    return scores.mean(0)

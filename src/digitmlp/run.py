@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from digitmlp import (
 )
 from digitmlp import train as loop
 from digitmlp.card import Card
-from digitmlp.digits import Digits, Source
+from digitmlp.digits import CLASSES, Digits, Source
 from digitmlp.errors import ConfigError, DataError, ModelError
 from digitmlp.interrupt import Interrupted, deferred
 from digitmlp.model import MLP, committee, score
@@ -69,6 +69,7 @@ def train(
     out: Path | None = None,
     resume: bool = False,
     fine_tune: Path | None = None,
+    teacher: Sequence[Path] = (),
     device: str = "auto",
     threads: int | None = None,
     model: dict[str, Any] | None = None,
@@ -85,6 +86,7 @@ def train(
         plan,
         data=plan.data if data is None else runfolder.absolute(data),
         start=plan.start if fine_tune is None else str(fine_tune.resolve()),
+        teacher=tuple(str(path.resolve()) for path in teacher) or plan.teacher,
         device=plan.device if device == "auto" else device,
         threads=threads or plan.threads,
     )
@@ -99,10 +101,11 @@ def train(
             job = _read(folder, plan, chosen, clock)
         if before:
             runfolder.refuse_changes(before, job.plan)
+        teachers = checkpoint.load_committee(job.plan.teacher) if job.plan.teacher else None
         state = _begin(job, resume)
         _write_config(job)
         _introduce(job, state)
-        _fit(job, state)
+        _fit(job, state, teachers)
         return folder, _finish(job, state)
 
 
@@ -161,7 +164,9 @@ def _read(folder: Path, plan: Plan, device: torch.device, clock: Clock) -> Job:
     if len(found) < 2:
         what = f"only the label {found[0]}" if len(found) else "no digits"
         raise DataError(f"{source.name}: {what}; training needs at least two classes")
-    rows, validation_rows = stratified_split(labels, plan.training.validation, plan.training.seed)
+    rows, validation_rows = stratified_split(
+        labels, plan.training.validation, plan.training.of_the_split
+    )
     return Job(
         folder=folder,
         plan=replace(plan, data_sha256=digits.digest()),
@@ -195,11 +200,10 @@ def _begin(job: Job, resume: bool) -> Training:
     training = loop.start(job.plan.model, job.plan.training, job.device)
     if job.plan.start:
         path = Path(job.plan.start)
-        path = path / "model.safetensors" if path.is_dir() else path
         network, found = checkpoint.load_network(path)
         if found.model != job.plan.model:
             raise ConfigError(
-                f"{path}: not the network that this run builds: "
+                f"{job.plan.start}: not the network that this run builds: "
                 f"{'; '.join(config.differences(found.model, job.plan.model))}; "
                 "give the preset and --hidden of that run"
             )
@@ -244,7 +248,7 @@ def _device_name(device: torch.device) -> str:
     return runfolder.processor()
 
 
-def _fit(job: Job, training: Training) -> None:
+def _fit(job: Job, training: Training, teacher: MLP | None) -> None:
     """Train to the end, saving states on the way; raises Interrupted after saving the last."""
     clock, config = job.clock, job.plan.training
     total = loop.epochs(config, len(job.train_set))
@@ -263,7 +267,7 @@ def _fit(job: Job, training: Training) -> None:
     with deferred() as signal, EpochProgress(total, len(training.history)) as progress:
         began = time.perf_counter() - training.seconds  # of an epoch that was interrupted
         try:
-            for epoch in loop.fit(training, job.train_set, validation, config, stop=signal):
+            for epoch in loop.fit(training, job.train_set, validation, config, signal, teacher):
                 clock.seconds["train"] += epoch.seconds
                 clock.seconds["validate"] += time.perf_counter() - began - epoch.seconds
                 progress.show(epoch)
@@ -326,9 +330,10 @@ def _export(job: Job, network: MLP) -> tuple[Recognizer, Card]:
     images = job.validation.images if len(job.validation) else job.train_set.images[:5000]
     logits = loop.predict_logits(network, images)
     temperature = metrics.fit_temperature(
-        committee(logits)[: len(job.validation)].cpu().numpy(), job.validation.labels.cpu().numpy()
+        committee(logits, CLASSES)[: len(job.validation)].cpu().numpy(),
+        job.validation.labels.cpu().numpy(),
     )
-    threshold = float(np.quantile(score(logits).cpu().numpy(), REFUSED))
+    threshold = float(np.quantile(score(logits, CLASSES).cpu().numpy(), REFUSED))
     card = replace(job.card, temperature=temperature, threshold=threshold)
     checkpoint.save(job.folder / "model.safetensors", network.state_dict(), card)
     onnx = job.folder / "model.onnx"

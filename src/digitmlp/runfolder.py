@@ -25,6 +25,7 @@ class Plan:
     data         the argument DATA, a path made absolute
     data_sha256  of the labelled digits; empty before they were read
     start        the model whose weights it starts from, a path made absolute; None: random ones
+    teacher      the runs from whose committee it learns, paths made absolute
     device, threads  to compute on; not refused when others are given, but kept when none are
     """
 
@@ -34,6 +35,7 @@ class Plan:
     training: TrainConfig
     data_sha256: str = ""
     start: str | None = None
+    teacher: tuple[str, ...] = ()
     device: str = "auto"
     threads: int | None = None
 
@@ -102,6 +104,7 @@ def write_config(folder: Path, plan: Plan, validation_rows: list[int], **facts: 
         "model": asdict(plan.model),
         "training": asdict(plan.training),
         "from": plan.start,
+        "teacher": plan.teacher,
         **facts,
         "versions": versions(),
     }
@@ -127,6 +130,7 @@ def read_plan(folder: Path) -> Plan:
             model=config.from_dict(ModelConfig, settings["model"]),
             training=config.from_dict(TrainConfig, settings["training"]),
             start=settings["from"],
+            teacher=tuple(settings.get("teacher", ())),
             device=settings["device"],
             threads=settings["threads"],
         )
@@ -143,8 +147,8 @@ def validation_rows(folder: Path, card: Card, count: int) -> list[int]:
     if not (folder / "config.json").exists():
         return []
     plan, split = read_plan(folder), card.training
-    recorded = plan.data_sha256, plan.training.seed, plan.training.validation
-    if recorded != (card.data, split.seed, split.validation):
+    recorded = plan.data_sha256, plan.training.of_the_split, plan.training.validation
+    if recorded != (card.data, split.of_the_split, split.validation):
         return []
     rows: list[int] = read_config(folder).get("validation_rows", [])
     if not isinstance(rows, list) or not all(row in range(count) for row in rows):
@@ -180,6 +184,8 @@ def refuse_changes(before: Plan, now: Plan) -> None:
     changes += config.differences(before.training, training)
     if before.start != now.start:
         changes.append(f"from {before.start} → {now.start}")
+    if before.teacher != now.teacher:
+        changes.append(f"teacher {before.teacher} → {now.teacher}")
     if before.data_sha256 != now.data_sha256:
         changes.append(f"data {before.data_sha256[:12]} ({before.data}) → {now.data_sha256[:12]}")
     if changes:

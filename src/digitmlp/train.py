@@ -18,7 +18,9 @@ from digitmlp.errors import ConfigError, DataError, DigitmlpError
 from digitmlp.gradient import backpropagate
 from digitmlp.history import Epoch
 from digitmlp.model import MLP, committee
+from digitmlp.outliers import make_outliers
 from digitmlp.split import Batch
+from digitmlp.teacher import Teacher
 
 EVALUATION_ROWS = 4096  # a batch without gradients: large enough for full speed, small in memory
 
@@ -43,6 +45,11 @@ class Training:
 
 def start(model: ModelConfig, config: TrainConfig, device: torch.device) -> Training:
     """Return a training before its first step."""
+    if model.nothing != (config.outliers > 0):
+        raise ConfigError(
+            f"outliers {config.outliers} with nothing {model.nothing}: an output for what is no "
+            "digit needs such images to learn from, and they need that output"
+        )
     network = MLP(model, generator(config.seed, "weights")).to(device)
     named = dict(network.named_parameters())
     matrices = [parameter for name, parameter in named.items() if name.endswith("weight")]
@@ -65,8 +72,11 @@ def fit(
     validation: Batch | None,
     config: TrainConfig,
     stop: Callable[[], object] = lambda: False,
+    teacher: MLP | None = None,
 ) -> Iterator[Epoch]:
     """Train to the last epoch, yielding the record of each.
+
+    With a teacher, its answers are learned in place of the labels.
 
     The best epoch is the one of lowest validation loss, the last one without validation rows.
     Raises Stopped between two steps once `stop()` is true, DataError when there are too few rows
@@ -75,28 +85,40 @@ def fit(
     device = train.images.device
     augment = Augment(config.augment, device) if config.augment else None
     bounds = batch_bounds(len(train), config.batch_size)
+    shown = sum(end - first + made_up(end - first, config) for first, end in bounds)  # an epoch
     total_epochs = epochs(config, len(train))
     for number in range(len(training.history) + 1, total_epochs + 1):
         order = torch.randperm(len(train), generator=generator(config.seed, "order", number))
         order = order.to(device)
         done = (number - 1) * len(bounds)
-        with full_speed(config, device):
+        with full_speed(config, device) as products:
+            taught = Teacher(teacher, device, products) if teacher else None
             for step in range(training.step, len(bounds)):
                 if stop():
                     raise Stopped
                 began = time.perf_counter()
                 rows = order[slice(*bounds[step])]
-                images = train.images.index_select(0, rows)
+                images = clean = train.images.index_select(0, rows)
+                labels = train.labels.index_select(0, rows)
+                random = generator(config.seed, "augment", done + step, device)
                 if augment:
-                    random = generator(config.seed, "augment", done + step, device)
-                    images = augment(images, random)
+                    images, clean = augment(images, random)
+                model = training.network.config
+                targets = wanted(labels, model.classes, config.label_smoothing)
+                if taught:
+                    targets = taught(clean)
+                if model.nothing:
+                    count = made_up(len(rows), config)
+                    odd = make_outliers(clean.float(), labels, count, random)
+                    images = torch.cat([images.float(), odd])
+                    targets = F.pad(targets, (0, 1, 0, len(odd)))
+                    targets[len(rows) :, -1] = 1
                 rate = learning_rate(done + step, total_epochs * len(bounds), config)
-                batch = Batch(images, train.labels.index_select(0, rows))
-                training.totals += train_step(training, batch, rate, config.label_smoothing)
+                training.totals += train_step(training, images, targets, rate, products)
                 training.step = step + 1
                 training.seconds += time.perf_counter() - began
             began = time.perf_counter()
-            loss, hits = (total / len(train) for total in training.totals.tolist())  # waits
+            loss, hits = (total / shown for total in training.totals.tolist())  # waits
             training.seconds += time.perf_counter() - began
         if not math.isfinite(loss):
             raise DigitmlpError(
@@ -122,14 +144,27 @@ def lowest(history: list[Epoch]) -> float:
     return min(losses, default=math.inf)
 
 
-def train_step(training: Training, batch: Batch, rate: float, smoothing: float) -> Tensor:
+def train_step(
+    training: Training, images: Tensor, targets: Tensor, rate: float, products: torch.dtype
+) -> Tensor:
     """Take one step; return (2,): summed loss and hits of the batch, still on the device."""
     for group in training.optimizer.param_groups:
         group["lr"] = rate
     training.network.train()
-    totals = backpropagate(training.network, batch.images, batch.labels, smoothing)
+    totals = backpropagate(training.network, images, targets, products)
     training.optimizer.step()
     return totals
+
+
+def made_up(rows: int, config: TrainConfig) -> int:
+    """Return how many images that are no digits join so many that are."""
+    return round(config.outliers * rows)
+
+
+def wanted(labels: Tensor, classes: int, smoothing: float) -> Tensor:
+    """Return (B, classes): 1 for the label, with smoothing some of it spread over all classes."""
+    spread = torch.full((len(labels), classes), smoothing / classes, device=labels.device)
+    return spread.scatter_(1, labels[:, None], 1 - smoothing + smoothing / classes)
 
 
 @torch.no_grad()
@@ -141,7 +176,7 @@ def predict_logits(network: MLP, images: Tensor) -> Tensor:
 
 def evaluate(network: MLP, batch: Batch) -> tuple[float, float]:
     """Return the committee's mean cross-entropy (nats) and its accuracy (0 to 1)."""
-    logs = committee(predict_logits(network, batch.images))
+    logs = committee(predict_logits(network, batch.images), network.config.classes)
     loss = F.nll_loss(logs, batch.labels)
     hits = (logs.argmax(-1) == batch.labels).float().mean()
     return loss.item(), hits.item()
@@ -214,17 +249,17 @@ def precision(config: TrainConfig, device: torch.device) -> str:
 
 
 @contextlib.contextmanager
-def full_speed(config: TrainConfig, device: torch.device) -> Iterator[None]:
-    """Compute matrix products in the chosen precision, and denormal numbers as 0."""
-    backends = torch.backends
-    products = backends.cuda.matmul if device.type == "cuda" else backends.mkldnn.matmul  # type: ignore[attr-defined]
-    before = products.fp32_precision
-    names = {"float32": "ieee", "tf32": "tf32", "bfloat16": "bf16"}
-    products.fp32_precision = names[precision(config, device)]
+def full_speed(config: TrainConfig, device: torch.device) -> Iterator[torch.dtype]:
+    """Compute matrix products in the chosen precision, and denormal numbers as 0; give the type
+    in which to keep what is multiplied.
+    """
+    chosen = precision(config, device)
+    before = torch.backends.cuda.matmul.fp32_precision
+    torch.backends.cuda.matmul.fp32_precision = "tf32" if chosen == "tf32" else "ieee"
     # Adam's averages of vanished gradients become denormal, which slows every step down.
     torch.set_flush_denormal(True)
     try:
-        yield
+        yield torch.bfloat16 if chosen == "bfloat16" else torch.float32
     finally:
-        products.fp32_precision = before
+        torch.backends.cuda.matmul.fp32_precision = before
         torch.set_flush_denormal(False)
