@@ -12,6 +12,7 @@ Mask = NDArray[np.bool_]
 COARSE = 128  # pixels on the shorter side of the coarse copy in which light and paper are judged
 WINDOWS = (3, 6, 16)  # radii, in coarse pixels, of windows that strokes may be narrower than
 NEARLY = 0.8  # share of the bends that a window need explain of what the best one does
+LINES = 3  # fewer lines across are none of the paper's
 BEND = 3  # pixels between a place and the sides that it is compared with
 SNIPPET = 300  # a picture with no longer side has one ground, and no ruled lines
 WEAK = 90  # ink that is part of a stroke
@@ -28,7 +29,7 @@ def find_ink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     and ground as they are near that place.
     """
     grey = _grey(pixels)
-    if min(grey.shape) < 3:
+    if min(grey.shape) <= 2 * BEND:
         return np.zeros(grey.shape, np.uint8)
     if max(grey.shape) > SNIPPET:
         grey = _evenly_lit(grey)
@@ -153,7 +154,7 @@ def _edge_level(strength: Floats, edges: Floats) -> Floats:
     The mean strength weighted by the square of its gradient: the gradient lies on edges, where
     strength goes from one to the other (robust automatic threshold selection, Kittler et al. 1985).
     """
-    edges = np.where(strength < 0, np.float32(0), edges)
+    edges = np.where(strength < -FAINT, np.float32(0), edges)  # of what is lighter than paper
     weight = _coarse(edges)
     if not weight.any():
         return np.full_like(strength, np.inf)
@@ -176,21 +177,25 @@ def _ruled(mask: Mask) -> Mask:
     """
     height, width = mask.shape
     drop = np.rint(_slope(mask) * (np.arange(width) - width / 2)).astype(np.int64)
-    rows = np.arange(height)[:, None]
-    level = np.take_along_axis(mask, (rows + drop).clip(0, height - 1), 0)
+    rows = np.arange(height)[:, None] + drop
+    seen = (rows >= 0) & (rows < height)
+    level = np.take_along_axis(mask, rows.clip(0, height - 1), 0) & seen
     slack = max(1, height // 300)  # lines bend a little
     thick = np.pad(level, ((slack, slack), (0, 0)))
     thick = np.logical_or.reduce([thick[k : k + height] for k in range(2 * slack + 1)])
-    thick |= run_lengths(~thick) <= width // 100
-    long = run_lengths(thick) > width // 3
-    lines = level & long
-    along = level & long.any(1)[:, None]  # beside strong ink a line may be too faint to be found
+    long = thick & (run_lengths(thick) > width // 12)
+    # Beside strong ink a line may be too faint to be found: its parts count together.
+    rows_of_lines = long.sum(1) > np.maximum(seen.sum(1) // 3, width // 12)
+    count = np.count_nonzero(np.diff(rows_of_lines.astype(np.int8), prepend=0) == 1)
+    lines = level & rows_of_lines[:, None]
     depths = run_lengths(level.T).T
-    usual = np.median(depths[lines]) if lines.any() else height
-    if usual > height / 60 or len(find_components(long)) < 3:
+    usual = np.median(depths[lines & long]) if count >= LINES else height
+    if usual > height / 60:
         return np.zeros_like(mask)
-    thin = along & (depths <= 1.6 * usual + 1)
-    ruled: Mask = np.take_along_axis(thin, (rows - drop).clip(0, height - 1), 0)
+    thin = lines & (depths <= 1.6 * usual + 1)
+    ruled: Mask = np.take_along_axis(
+        thin, (np.arange(height)[:, None] - drop).clip(0, height - 1), 0
+    )
     return ruled & mask
 
 
