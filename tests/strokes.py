@@ -118,7 +118,7 @@ class Templates:
         likeness = np.stack([_softened(images) @ known.T for known in _templates()]).max(0)
         chances = np.exp(40 * likeness)
         chances /= chances.sum(1, keepdims=True)
-        return chances.astype(np.float32), (40 * (likeness.max(1) - 0.82)).astype(np.float32)
+        return chances.astype(np.float32), (40 * (likeness.max(1) - 0.85)).astype(np.float32)
 
 
 @functools.cache

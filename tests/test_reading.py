@@ -104,7 +104,7 @@ def test_lines_may_slope(slope):
     assert text(page.picture()) == NUMBERS
 
 
-@pytest.mark.parametrize("number", ["35", "274", "8060"])
+@pytest.mark.parametrize("number", ["35", "274", "2475"])
 def test_touching_digits_are_cut(number):
     page = write(number, gap=0.06)
     assert text(page.picture()) == number
@@ -156,9 +156,8 @@ def test_pictures_lie_as_exif_says():
 def test_what_is_no_digit_is_a_question_mark():
     picture = Image.fromarray(write("47").picture())
     draw = ImageDraw.Draw(picture)
-    draw.line((300, 60, 300, 120), 40, 6)
-    for y in (60, 80, 100, 120):
-        draw.line((280, y, 320, y), 40, 6)
+    for ends in ((300, 60, 336, 120), (336, 60, 300, 120)):
+        draw.line(ends, 40, 6)
     reading = read(picture, Templates())
     assert reading.text.replace(" ", "") == "47?"
     assert reading.numbers[-1].digits[-1].digit is None

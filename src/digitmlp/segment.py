@@ -22,7 +22,7 @@ PER_JOIN = 0.6  # a digit put together, for each piece more
 PER_HEIGHT = 6.0  # a piece passed over as a dot or dirt, by its share of the line's height
 STRICT = 2.0  # by how much the threshold is raised for such a part
 PER_STOP = 1.5  # the same of one at the foot of the line: a full stop or comma
-UNKNOWN = 2.0  # a whole piece that is no digit
+UNKNOWN = 2.0  # a whole piece that is no digit; more where it is as wide as several
 ODD = 3.0  # the same on a line on which a digit was read without doubt
 
 COMPANY = 3.0  # what is among digits is a digit with a score lower by so much
@@ -89,7 +89,8 @@ def _read_line(pieces: Pieces, line: list[int], judge: Judge) -> list[Glyph]:
         split = owners[first] in owners[:first] or owners[end - 1] in owners[end:]
         cost = PER_DIGIT + PER_JOIN * joined
         if not joined and not split:
-            cost += min(glyph.doubt(), ODD if sure else UNKNOWN)
+            wide = (glyph.box[2] - glyph.box[0]) / height
+            cost += min(glyph.doubt(), (ODD if sure else UNKNOWN) * max(1.0, wide - 0.3))
         else:
             cost += glyph.doubt(STRICT * split) + (0 if glyph.is_digit else ODD)
         if split:
