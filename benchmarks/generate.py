@@ -8,6 +8,7 @@ presets trained on DATA have not seen them. Each kind of picture gets a folder w
 
 import argparse
 import csv
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -166,7 +167,7 @@ def scrawl(digits: Digits) -> tuple[Image.Image, str]:
     width = int(random.integers(3, 9))
     points = np.array([[x, y] for x in (20, 45, 70) for y in (15, 48, 82)])
     order = points[random.permutation(9)] + random.integers(-5, 6, (9, 2))
-    for first, last in zip(order[:5], order[1:5], strict=False):
+    for first, last in itertools.pairwise(order[:5]):
         ends = tuple(first.tolist()), tuple(last.tolist())
         if random.random() < 0.7:
             draw.line(ends, 0, width)

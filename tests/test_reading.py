@@ -195,7 +195,7 @@ def test_explanation_frames_digits_and_shows_what_the_model_saw():
     page = write("35")
     reading = read(page.picture(), Templates())
     sheet = np.asarray(draw_explanation(reading))
-    left, top, right, bottom = page.boxes[0]
+    left, top, *_ = page.boxes[0]
     assert sheet.shape[1] == 600
     assert (sheet[top + 20, left - 4 : left + 1] == (0, 114, 178)).all(1).any()
     seen = np.repeat(np.repeat(reading.numbers[0].digits[1].image, 3, 0), 3, 1)

@@ -201,9 +201,8 @@ def _ruled(mask: Mask) -> Mask:
 
 def _slope(mask: Mask) -> float:
     """Return the slope along which the mask's pixels lie in the fewest rows."""
-    y, x = np.nonzero(mask)
-    few = slice(None, None, len(y) // 20_000 + 1)
-    y, x = y[few].astype(np.float32), x[few].astype(np.float32)
+    inked = np.argwhere(mask)
+    y, x = inked[:: len(inked) // 20_000 + 1].T.astype(np.float32)
     best = 0.0
     for step, row in ((0.01, max(mask.shape) / 250), (0.002, max(mask.shape) / 800)):
         reach = 15 * step if best == 0 else 5 * step

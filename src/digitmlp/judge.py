@@ -62,7 +62,8 @@ class Judge:
         if not groups:
             return []
         boxes = [around(pieces.boxes[group]) for group in groups]
-        images, owners = [], []
+        images: list[Images] = []
+        owners: list[int] = []
         for place, (group, box) in enumerate(zip(groups, boxes, strict=True)):
             ink = self._turned(cut_out(pieces, group, box))
             views = [ink, narrowed(ink)] if _fills(box, pieces.ink.shape) else [ink]

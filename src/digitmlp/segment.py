@@ -117,7 +117,10 @@ def _low(boxes: Boxes, height: float) -> NDArray[np.bool_]:
     small = longest(boxes) < SMALL * height
     low = np.zeros(len(boxes), bool)
     for place in np.flatnonzero(small):
-        beside = [*np.flatnonzero(~small[:place])[-1:], *(np.flatnonzero(~small[place:])[:1] + place)]
+        beside = [
+            *np.flatnonzero(~small[:place])[-1:],
+            *(np.flatnonzero(~small[place:])[:1] + place),
+        ]
         feet = boxes[beside, 3]
         low[place] = len(feet) > 0 and boxes[place, 1] > feet.max() - 0.35 * height
     return low
