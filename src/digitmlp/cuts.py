@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from digitmlp.pieces import Boxes, Pieces
 
-MOST = 5  # cuts through a piece
+FEW = 3  # cuts through a piece, and two more for each height that it is wide
 LEANS = (-0.5, -0.25, 0.0, 0.25, 0.5)  # of cuts: pixels to the right at the top, a pixel of height
 
 
@@ -50,9 +50,10 @@ def _cut_lines(own: NDArray[np.bool_], height: float) -> list[tuple[int, float]]
     least = np.min(crossed, axis=0)  # pixels of ink under the best cut through each column
     leans = np.argmin(crossed, axis=0)
     smooth = np.convolve(np.pad(least, 2, mode="edge"), np.ones(5) / 5, "valid")
+    most = FEW + int(2 * wide / height)
     chosen: list[tuple[int, float]] = []
     for column in np.argsort(smooth[margin : wide - margin], kind="stable") + margin:
-        if len(chosen) == MOST or least[column] > 0.45 * high:
+        if len(chosen) == most or least[column] > 0.45 * high:
             break
         if all(abs(column - other) >= margin for other, _ in chosen):
             chosen.append((int(column), LEANS[leans[column]]))

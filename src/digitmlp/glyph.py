@@ -120,6 +120,12 @@ def _squeezed(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(ink).resize(size, Image.Resampling.BICUBIC))
 
 
+def narrowed(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the ink half as wide: what it may have been before it was stretched to a square."""
+    size = max(1, ink.shape[1] // 2), ink.shape[0]
+    return np.asarray(Image.fromarray(ink).resize(size, Image.Resampling.BOX))
+
+
 def _fitted(ink: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
     """Return the ink with its longer side scaled to so many pixels."""
     scale = longest / max(ink.shape)

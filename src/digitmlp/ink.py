@@ -10,6 +10,10 @@ Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 COARSE = 128  # pixels on the shorter side of the coarse copy in which light and paper are judged
+WINDOWS = (3, 6, 16)  # radii, in coarse pixels, of windows that strokes may be narrower than
+NEARLY = 0.8  # share of the bends that a window need explain of what the best one does
+LINES = 3  # fewer lines across are none of the paper's
+BEND = 3  # pixels between a place and the sides that it is compared with
 SNIPPET = 300  # a picture with no longer side has one ground, and no ruled lines
 WEAK = 90  # ink that is part of a stroke
 SEED = 1.28  # strength, in edge levels, that a stroke has somewhere
@@ -25,14 +29,15 @@ def find_ink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     and ground as they are near that place.
     """
     grey = _grey(pixels)
-    if min(grey.shape) < 3:
+    if min(grey.shape) <= 2 * BEND:
         return np.zeros(grey.shape, np.uint8)
     if max(grey.shape) > SNIPPET:
         grey = _evenly_lit(grey)
     if not _ink_is_dark(grey):
         grey = 255 - grey
+    edges = _edges(grey)
     strength = _ground(grey) - grey
-    level = _edge_level(strength)
+    level = _edge_level(strength, edges)
     ink = _ink(strength, _faint_level(strength, level))
     if max(ink.shape) > SNIPPET:
         mask = ink >= WEAK
@@ -96,33 +101,60 @@ def _evenly_lit(grey: Floats) -> Floats:
     return even.clip(0, 255)
 
 
+def _edges(grey: Floats) -> Floats:
+    """Return the square of the gradient where it is far above noise; 0 elsewhere."""
+    edges = np.zeros_like(grey)
+    across = np.abs(grey[1:-1, 2:] - grey[1:-1, :-2])
+    down = np.abs(grey[2:, 1:-1] - grey[:-2, 1:-1])
+    edges[1:-1, 1:-1] = np.maximum(across, down)
+    # From the lower quartile, as in a small picture most pixels may lie at edges.
+    edges[edges < 6 * np.quantile(edges[1:-1:2, 1:-1:2], 0.25)] = 0
+    return edges * edges
+
+
+def _bends(grey: Floats) -> Floats:
+    """Return the square of how much darker than its sides a place is, where far above noise.
+
+    Strokes are; the soft edge of a shadow, however dark, hardly is.
+    """
+    bends, r = np.zeros_like(grey), BEND
+    twice = 2 * grey[r:-r, r:-r]
+    across = grey[r:-r, 2 * r :] + grey[r:-r, : -2 * r] - twice
+    down = grey[2 * r :, r:-r] + grey[: -2 * r, r:-r] - twice
+    bends[r:-r, r:-r] = np.maximum(np.maximum(across, down), 0)
+    bends[bends < 4 * np.quantile(bends[r:-r:2, r:-r:2], 0.75)] = 0
+    return bends * bends
+
+
 def _ground(grey: Floats) -> Floats:
     """Return what the paper would be without its dark ink.
 
-    A morphological closing: dark strokes narrower than its window vanish, shadows stay.
+    A morphological closing: dark strokes narrower than its window vanish, shadows stay. The window
+    is the narrowest in which nearly as many bends vanish as in any.
     """
     coarse = _coarse(grey)
     if max(grey.shape) <= SNIPPET:
         return np.full_like(grey, max(np.median(_frame(coarse)), np.median(coarse)))
-    radius = min(coarse.shape) // 8
-    closed = -_highest(-_highest(coarse, radius), radius)
-    return _expanded(_blurred(closed, radius // 2), grey.shape)
+    weight = _coarse(_bends(grey))
+    contrast = _highest(coarse, 1) + _highest(-coarse, 1)
+    grounds, shares = [], []
+    for radius in WINDOWS:
+        ground = -_highest(-_highest(coarse, radius), radius)
+        grounds.append(_blurred(ground, radius // 2))
+        gone = _highest(ground - coarse, 1) >= 0.5 * contrast
+        shares.append(float(weight[gone].sum()))
+    enough = NEARLY * max(shares)
+    chosen = next(place for place, share in enumerate(shares) if share >= enough)
+    return _expanded(grounds[chosen], grey.shape)
 
 
-def _edge_level(strength: Floats) -> Floats:
+def _edge_level(strength: Floats, edges: Floats) -> Floats:
     """Return the strength half way between ink and ground, near each place.
 
     The mean strength weighted by the square of its gradient: the gradient lies on edges, where
     strength goes from one to the other (robust automatic threshold selection, Kittler et al. 1985).
     """
-    edges = np.zeros_like(strength)
-    across = np.abs(strength[1:-1, 2:] - strength[1:-1, :-2])
-    down = np.abs(strength[2:, 1:-1] - strength[:-2, 1:-1])
-    edges[1:-1, 1:-1] = np.maximum(across, down)
-    sample = edges[1:-1:2, 1:-1:2]
-    noise = np.median(sample)
-    edges[(edges < 4 * noise) | (strength < 0)] = 0
-    edges *= edges
+    edges = np.where(strength < -FAINT, np.float32(0), edges)  # of what is lighter than paper
     weight = _coarse(edges)
     if not weight.any():
         return np.full_like(strength, np.inf)
@@ -139,22 +171,49 @@ def _edge_level(strength: Floats) -> Floats:
 
 
 def _ruled(mask: Mask) -> Mask:
-    """Return the pixels of ruled horizontal lines: three or more, thin, straight and long.
+    """Return the pixels of ruled lines across: three or more, thin, straight, parallel and long.
 
     What crosses them stays.
     """
     height, width = mask.shape
-    slack = max(1, height // 400)  # lines slope a little
-    thick = np.pad(mask, ((slack, slack), (0, 0)))
+    drop = np.rint(_slope(mask) * (np.arange(width) - width / 2)).astype(np.int64)
+    rows = np.arange(height)[:, None] + drop
+    seen = (rows >= 0) & (rows < height)
+    level = np.take_along_axis(mask, rows.clip(0, height - 1), 0) & seen
+    slack = max(1, height // 300)  # lines bend a little
+    thick = np.pad(level, ((slack, slack), (0, 0)))
     thick = np.logical_or.reduce([thick[k : k + height] for k in range(2 * slack + 1)])
-    long = run_lengths(thick) > width // 2
-    lines = mask & long
-    depths = run_lengths(mask.T).T
-    usual = np.median(depths[lines]) if lines.any() else height
-    if usual > height / 60 or len(find_components(long)) < 3:
+    long = thick & (run_lengths(thick) > width // 12)
+    # Beside strong ink a line may be too faint to be found: its parts count together.
+    rows_of_lines = long.sum(1) > np.maximum(seen.sum(1) // 3, width // 12)
+    count = np.count_nonzero(np.diff(rows_of_lines.astype(np.int8), prepend=0) == 1)
+    lines = level & rows_of_lines[:, None]
+    depths = run_lengths(level.T).T
+    usual = np.median(depths[lines & long]) if count >= LINES else height
+    if usual > height / 60:
         return np.zeros_like(mask)
-    thin: Mask = lines & (depths <= 1.6 * usual + 1)
-    return thin
+    thin = lines & (depths <= 1.6 * usual + 1)
+    ruled: Mask = np.take_along_axis(
+        thin, (np.arange(height)[:, None] - drop).clip(0, height - 1), 0
+    )
+    return ruled & mask
+
+
+def _slope(mask: Mask) -> float:
+    """Return the slope along which the mask's pixels lie in the fewest rows."""
+    inked = np.argwhere(mask)
+    y, x = inked[:: len(inked) // 20_000 + 1].T.astype(np.float32)
+    best = 0.0
+    for step, row in ((0.01, max(mask.shape) / 250), (0.002, max(mask.shape) / 800)):
+        reach = 15 * step if best == 0 else 5 * step
+        slopes = best + np.arange(-reach, reach + step / 2, step)
+        best = float(max(slopes, key=lambda slope: _crowding(y, x, slope, row)))
+    return best
+
+
+def _crowding(y: Floats, x: Floats, slope: float, row: float) -> float:
+    rows = ((y - np.float32(slope) * x) / np.float32(row)).astype(np.int64)
+    return float((np.bincount(rows - rows.min(initial=0)).astype(np.float64) ** 2).sum())
 
 
 def run_lengths(mask: Mask) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digitmlp.digits import Images
-from digitmlp.glyph import to_digit
+from digitmlp.glyph import narrowed, to_digit
 from digitmlp.pieces import Boxes, Pieces, around, cut_out
 
 Floats = NDArray[np.float32]
@@ -36,10 +36,12 @@ class Glyph:
         """Whether it is no letter, symbol or dirt."""
         return self.margin >= 0
 
-    @property
-    def doubt(self) -> float:
-        """How far from sure it is that this is its digit, in nats."""
-        return -float(np.log(self.probability / (1 + np.exp(-self.margin)) + 1e-4))
+    def doubt(self, strictness: float = 0.0) -> float:
+        """Return how far from sure it is that this is its digit, in nats.
+
+        strictness  by how much the threshold is raised
+        """
+        return -float(np.log(self.probability / (1 + np.exp(strictness - self.margin)) + 1e-4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +62,36 @@ class Judge:
         if not groups:
             return []
         boxes = [around(pieces.boxes[group]) for group in groups]
-        images = np.stack(
-            [
-                to_digit(self._turned(cut_out(pieces, group, box)))
-                for group, box in zip(groups, boxes, strict=True)
-            ]
-        )
-        probabilities, scores = self.recognize(images)
-        likeliest = probabilities.argmax(1).tolist()
-        margins = (scores - self.threshold).tolist()
-        return list(map(Glyph, images, boxes, likeliest, probabilities.max(1).tolist(), margins))
+        images: list[Images] = []
+        owners: list[int] = []
+        for place, (group, box) in enumerate(zip(groups, boxes, strict=True)):
+            ink = self._turned(cut_out(pieces, group, box))
+            views = [ink, narrowed(ink)] if _fills(box, pieces.ink.shape) else [ink]
+            images += map(to_digit, views)
+            owners += [place] * len(views)
+        probabilities, scores = self.recognize(np.stack(images))
+        best: dict[int, Glyph] = {}
+        for place, image, likely, score in zip(owners, images, probabilities, scores, strict=True):
+            digit = int(likely.argmax())
+            margin = float(score) - self.threshold
+            glyph = Glyph(image, boxes[place], digit, float(likely[digit]), margin)
+            if place not in best or glyph.doubt() < best[place].doubt():
+                best[place] = glyph
+        return list(best.values())
 
     def _turned(self, ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self.turn == 0:
             return ink
         image = Image.fromarray(ink)
         return np.asarray(image.rotate(self.turn, Image.Resampling.BICUBIC, expand=True))
+
+
+def _fills(box: Boxes, shape: tuple[int, ...]) -> bool:
+    """Return whether the box reaches all sides of a picture of this shape.
+
+    Such a picture was cut to its ink, and may have been stretched to its form.
+    """
+    height, width = shape
+    slack = 0.04 * min(shape)
+    apart = box - np.array([0, 0, width, height])
+    return bool((np.abs(apart) <= slack).all())

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from digitmlp.pieces import Boxes, around, heights, longest
 
 SMALL = 0.5  # of a digit's height: smaller pieces are dots or broken off, and start no line
+UNLIKE = 2.5  # times the height of another: no neighbours on a line
 
 
 def find_lines(boxes: Boxes, height: float) -> list[list[int]]:
@@ -79,7 +80,8 @@ def _joining_costs(
     slopes = np.array([slope(boxes[line]) for line in lines])
     # How far the next is off the line, be it the left one that goes on or the right one.
     off = np.minimum(np.abs(steps - slopes[:, None] * across), np.abs(steps - slopes * across))
-    beside = np.where(
+    alike = size <= UNLIKE * np.minimum(sizes[last][:, None], sizes[first])
+    beside = alike & np.where(
         gap <= size,
         (off <= 0.9 * size) & (np.abs(steps) <= np.maximum(1.4 * across, 0.4 * size)),
         (off <= 0.6 * size) & (np.abs(steps) <= across),

@@ -16,6 +16,8 @@ SOLID = 0.45  # strokes are thinner than this share of what they draw
 FINEST = 0.35  # thinner strokes than so much of the usual ones are creases or dirt
 MOST = 400  # pieces; the largest are kept
 
+FLAT = 3  # wide by high: so many digits seldom touch each other
+
 LONGEST = 2048  # pixels on the longer side of a picture that is looked at; more are no help
 LEAST = 400  # on the longer side of a copy whose pixels are averaged
 SHORTEST = 100  # on the shorter side; with fewer, ink has no clear edge
@@ -93,9 +95,9 @@ def longest(boxes: Boxes) -> NDArray[np.int64]:
 
 
 def heights(boxes: Boxes) -> NDArray[np.float64]:
-    """Return how tall each box (n, 4) is, flat ones as if a line's digits were joined in it."""
+    """Return how tall each box (n, 4) is; a flat one, as the digit of which it may be the bar."""
     wide, high = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
-    tall: NDArray[np.float64] = np.maximum(high, 0.6 * wide)
+    tall: NDArray[np.float64] = np.where(wide > FLAT * high, 0.6 * wide, high)
     return tall
 
 

@@ -13,7 +13,7 @@ from digitmlp import recognizer as recognizers
 from digitmlp.digits import Images
 from digitmlp.glyph import largest_group
 from digitmlp.judge import Glyph, Judge
-from digitmlp.layout import find_lines
+from digitmlp.layout import UNLIKE, find_lines
 from digitmlp.picture import PictureSource, decode, describe
 from digitmlp.pieces import LONGEST, Pieces, around, look
 from digitmlp.recognizer import Recognizer
@@ -153,32 +153,42 @@ def _shipped() -> Recognizer:
 
 
 def _without_dirt(lines: list[list[Glyph]], pieces: Pieces) -> list[list[Glyph]]:
-    """Return the lines without what is no digit where, beside digits, it is hardly a character.
+    """Return the lines without what, beside digits, is hardly a character.
 
-    Shadows and things at the frame, and lines of their own with less than a word.
+    That is what is no digit at the frame, in lines of their own with less than a word, and what is
+    far taller than the digits.
     """
     lines = [line for line in lines if line]
-    if not any(glyph.is_digit for line in lines for glyph in line):
+    heights = [_height(glyph) for line in lines for glyph in line if glyph.is_digit]
+    if not heights:
         return lines
+    tallest = UNLIKE * float(np.median(heights))
     bottom, right = pieces.ink.shape
     kept = []
     for line in lines:
         characters = [
             glyph
             for glyph in line
-            if glyph.is_digit
-            or (min(glyph.box[:2]) > 0 and glyph.box[2] < right and glyph.box[3] < bottom)
+            if _height(glyph) <= tallest
+            and (
+                glyph.is_digit
+                or (min(glyph.box[:2]) > 0 and glyph.box[2] < right and glyph.box[3] < bottom)
+            )
         ]
         if len(characters) >= WORD or any(glyph.is_digit for glyph in characters):
             kept.append(characters)
     return kept
 
 
+def _height(glyph: Glyph) -> int:
+    return int(glyph.box[3] - glyph.box[1])
+
+
 def _runs(line: list[Glyph]) -> list[list[Glyph]]:
     """Return the line's numbers: runs of digits parted by wide gaps."""
     gaps = [right.box[0] - left.box[2] for left, right in itertools.pairwise(line)]
-    height = np.median([glyph.box[3] - glyph.box[1] for glyph in line])
-    wide = max(0.7 * height, 2.5 * np.median(gaps)) if gaps else 0.0
+    usual = np.median([_height(glyph) for glyph in line])
+    wide = max(0.7 * usual, 2.5 * np.median(gaps)) if gaps else 0.0
     runs = [[line[0]]]
     for gap, glyph in zip(gaps, line[1:], strict=True):
         if gap > wide:

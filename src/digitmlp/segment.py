@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from digitmlp.cuts import cut
 from digitmlp.judge import Glyph, Judge
@@ -16,17 +17,19 @@ from digitmlp.pieces import Boxes, Pieces, around, heights, longest
 PER_DIGIT = 0.15
 PER_CUT = 0.3  # a digit that is part of a piece
 PER_TIGHTNESS = 3.0  # by how much its piece is narrower than two digits, in heights of the line
-PER_ONE = 1.0  # such a part taken for a 1, which any straight stroke resembles
-PER_JOIN = 0.3  # a digit put together, for each piece more
+PER_ONE = 0.6  # such a part taken for a 1, which any straight stroke resembles
+PER_JOIN = 0.6  # a digit put together, for each piece more
 PER_HEIGHT = 6.0  # a piece passed over as a dot or dirt, by its share of the line's height
-UNKNOWN = 1.2  # a whole piece that is no digit
+STRICT = 2.0  # by how much the threshold is raised for such a part
+PER_STOP = 1.5  # the same of one at the foot of the line: a full stop or comma
+UNKNOWN = 2.0  # a whole piece that is no digit; more where it is as wide as several
 ODD = 3.0  # the same on a line on which a digit was read without doubt
 
 COMPANY = 3.0  # what is among digits is a digit with a score lower by so much
 CERTAIN = 0.9  # probability from which a piece is neither cut nor joined with another such
 JOINED = 0.25  # of the line's height: pieces farther apart are no parts of one digit
 LARGEST = 1.4  # digit put together from pieces, in heights of the line
-PAIR = 1.3  # width of two digits that touch, likewise
+PAIR = 1.1  # width of two digits that touch, likewise
 STEEP = 0.1  # slope from which a line's digits may be turned with it
 
 
@@ -72,7 +75,7 @@ def _read_line(pieces: Pieces, line: list[int], judge: Judge) -> list[Glyph]:
         and glyph.probability >= CERTAIN
         and glyph.box[2] - glyph.box[0] <= 1.1 * height
     }
-    if len(sure) == len(line):
+    if len(sure) == len(line) and not _any_above(pieces.boxes[line]):
         return alone
     if len(sure) >= 2 and len(sure) >= len(large) / 2:
         judge = dataclasses.replace(judge, threshold=judge.threshold - COMPANY)
@@ -86,17 +89,41 @@ def _read_line(pieces: Pieces, line: list[int], judge: Judge) -> list[Glyph]:
         split = owners[first] in owners[:first] or owners[end - 1] in owners[end:]
         cost = PER_DIGIT + PER_JOIN * joined
         if not joined and not split:
-            cost += min(glyph.doubt, ODD if sure else UNKNOWN)
+            wide = (glyph.box[2] - glyph.box[0]) / height
+            cost += min(glyph.doubt(), (ODD if sure else UNKNOWN) * max(1.0, wide - 0.3))
         else:
-            cost += glyph.doubt + (0 if glyph.is_digit else ODD)
+            cost += glyph.doubt(STRICT * split) + (0 if glyph.is_digit else ODD)
         if split:
             left, _, right, _ = pieces.boxes[owners[first]]
             tightness = max(0.0, PAIR - (right - left) / height)
             cost += PER_CUT + PER_TIGHTNESS * tightness + PER_ONE * (glyph.digit == 1)
         candidates.append(_Candidate(first, end, cost, glyph))
-    for place, side in enumerate(longest(atoms.boxes)):
-        candidates.append(_Candidate(place, place + 1, PER_HEIGHT * float(side) / height, None))
+    shares = longest(atoms.boxes) / height
+    costs = np.where(_low(atoms.boxes, height), PER_STOP, PER_HEIGHT) * shares
+    for place, cost in enumerate(costs.tolist()):
+        candidates.append(_Candidate(place, place + 1, cost, None))
     return _cheapest(candidates, len(owners))
+
+
+def _any_above(boxes: Boxes) -> bool:
+    """Return whether one of the boxes (n, 4) and the next share most columns: parts of a digit?"""
+    shared = np.minimum(boxes[1:, 2], boxes[:-1, 2]) - np.maximum(boxes[1:, 0], boxes[:-1, 0])
+    wide = boxes[:, 2] - boxes[:, 0]
+    return bool((shared > 0.5 * np.minimum(wide[1:], wide[:-1])).any())
+
+
+def _low(boxes: Boxes, height: float) -> NDArray[np.bool_]:
+    """Return (n,): whether each box, left to right, is small and hangs at its neighbours' feet."""
+    small = longest(boxes) < SMALL * height
+    low = np.zeros(len(boxes), bool)
+    for place in np.flatnonzero(small):
+        beside = [
+            *np.flatnonzero(~small[:place])[-1:],
+            *(np.flatnonzero(~small[place:])[:1] + place),
+        ]
+        feet = boxes[beside, 3]
+        low[place] = len(feet) > 0 and boxes[place, 1] > feet.max() - 0.35 * height
+    return low
 
 
 def _cheapest(candidates: list[_Candidate], count: int) -> list[Glyph]:
@@ -127,7 +154,8 @@ def _spans(
             if len(taken) > 1 and taken[-1] != taken[-2]:
                 left, right = boxes[end - 2], boxes[end - 1]
                 apart = max(right[0] - left[2], left[0] - right[2])
-                if pieces <= sure or apart > JOINED * height or len(pieces) > 3:
+                above = _any_above(boxes[end - 2 : end])
+                if (pieces <= sure and not above) or apart > JOINED * height or len(pieces) > 3:
                     break
             box = around(boxes[first:end])
             if len(pieces) > 1 and max(box[2] - box[0], box[3] - box[1]) > LARGEST * height:

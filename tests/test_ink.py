@@ -1,0 +1,136 @@
+"""Ink and its pieces, on pictures drawn here: what is found is what was drawn."""
+
+import numpy as np
+import pytest
+from strokes import pixels, write
+
+from digitmlp.components import find_components
+from digitmlp.cuts import cut
+from digitmlp.glyph import narrowed, stroke_thickness, to_digit
+from digitmlp.ink import find_ink, run_lengths
+from digitmlp.layout import find_lines
+from digitmlp.pieces import cut_out, find_pieces, look
+
+
+def agreement(found: np.ndarray, drawn: np.ndarray) -> float:
+    """Return the pixels in both by those in either."""
+    return (found & drawn).sum() / (found | drawn).sum()
+
+
+@pytest.mark.parametrize(("ink", "paper"), [(40, 230), (230, 40), (190, 230), (0, 255)])
+def test_ink_is_what_was_drawn_whatever_the_contrast(ink, paper):
+    page = write("47\n25")
+    assert agreement(find_ink(page.picture(ink, paper, noise=1)) >= 128, page.ink) > 0.9
+
+
+def test_ink_is_found_in_a_shadow_with_a_sharp_edge():
+    page = write("47\n25")
+    light = np.where(np.arange(page.ink.shape[1]) > 140, 0.5, 1.0)
+    assert agreement(find_ink(pixels(page.picture(noise=1) * light)) >= 128, page.ink) > 0.9
+
+
+def test_ink_is_found_where_strokes_fill_most_of_the_picture():
+    ink = np.zeros((112, 112), bool)
+    ink[10:102, 8:40] = ink[10:102, 70:104] = ink[40:70] = True
+    soft = sum(np.roll(ink, shift, 1).astype(float) for shift in range(-3, 4)) / 7
+    assert agreement(find_ink(pixels(255 * soft)) >= 128, ink) > 0.8
+
+
+@pytest.mark.parametrize("slope", [0, 0.05, -0.1])
+def test_ruled_lines_are_taken_away_and_the_digits_stay(slope):
+    page = write("47\n25", size=(800, 600), at=(200, 200), pen=8)
+    y, x = np.mgrid[:600, :800]
+    lines = np.rint(y - slope * x) % 50 < 2
+    picture = pixels(np.where(page.ink, 40, np.where(lines, 150, 235)))
+    ink = find_ink(picture) >= 128
+    assert ink[page.ink].mean() > 0.9
+    assert ink[lines & ~page.ink].mean() < 0.1
+
+
+def test_runs_are_as_long_as_they_are():
+    mask = np.array([[1, 1, 0, 1], [0, 0, 0, 0], [1, 1, 1, 1]], bool)
+    assert run_lengths(mask).tolist() == [[2, 2, 0, 1], [0, 0, 0, 0], [4, 4, 4, 4]]
+
+
+def test_components_are_those_of_a_flood():
+    mask = np.random.default_rng(0).random((30, 40)) < 0.35
+    found = find_components(mask)
+    flood = np.zeros(mask.shape, int)
+    for seed in zip(*np.nonzero(mask), strict=True):
+        waiting, number = [seed], flood.max() + 1
+        while waiting:
+            y, x = waiting.pop()
+            if 0 <= y < 30 and 0 <= x < 40 and mask[y, x] and not flood[y, x]:
+                flood[y, x] = number
+                waiting += [(y + v, x + u) for v in (-1, 0, 1) for u in (-1, 0, 1)]
+    np.testing.assert_array_equal(found.labels, flood)
+    for number in range(1, len(found) + 1):
+        rows, columns = np.nonzero(flood == number)
+        box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        assert found.boxes[number - 1].tolist() == box
+        assert found.areas[number - 1] == len(rows)
+
+
+def test_pieces_are_digits_without_specks_and_blots():
+    page = write("472", gap=0.6)
+    ink = page.ink.copy()
+    ink[300:370, 300:370] = True  # a blot
+    ink[20:23, 500:503] = ink[200:202, 40:42] = True  # specks
+    pieces = find_pieces(np.where(ink, np.uint8(255), np.uint8(0)))
+    assert sorted(pieces.boxes.tolist()) == sorted(map(list, page.boxes))
+    assert pieces.height == pytest.approx(66, abs=3)
+    alone = cut_out(pieces, [0], pieces.boxes[0])
+    left, top, right, bottom = pieces.boxes[0]
+    np.testing.assert_array_equal(
+        alone[1:-1, 1:-1] > 0, (pieces.labels == 0)[top:bottom, left:right]
+    )
+
+
+def test_large_pictures_are_looked_at_in_a_coarser_copy():
+    page = write("47", size=(1800, 1200), height=300, pen=30, at=(300, 300))
+    pieces = look(page.picture())
+    assert pieces.scale == 4
+    np.testing.assert_allclose(np.sort(pieces.boxes * 4, 0), np.sort(page.boxes, 0), atol=6)
+
+
+@pytest.mark.parametrize("pen", [3, 6, 12])
+@pytest.mark.parametrize("digit", range(10))
+def test_digits_become_mnist_s_in_size_place_and_stroke(digit, pen):
+    image = to_digit(write(str(digit), size=(200, 200), pen=pen).ink * np.uint8(255))
+    rows, columns = (np.flatnonzero(image.max(axis) >= 64) for axis in (1, 0))
+    assert 17 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= 22
+    mass = image.sum()
+    for axis in (0, 1):
+        centre = (image.sum(1 - axis) @ np.arange(28)) / mass
+        assert centre == pytest.approx(13.5, abs=0.7)
+    assert 1.8 <= stroke_thickness(image) <= 4.2
+
+
+def test_wide_digits_are_squeezed_and_narrowed_ones_half_as_wide():
+    ink = write("0", size=(200, 200)).ink[40:140, 40:140] * np.uint8(255)
+    wide = to_digit(np.repeat(ink, 2, 1))
+    rows, columns = (np.flatnonzero(wide.max(axis) >= 64) for axis in (1, 0))
+    assert np.ptp(columns) <= 1.15 * np.ptp(rows)
+    assert narrowed(ink).shape == (100, 50)
+
+
+def test_lines_go_from_top_to_bottom_and_from_left_to_right():
+    boxes = np.array([[0, 0, 30, 50], [60, 6, 90, 56], [120, 12, 150, 62],
+                      [0, 90, 30, 140], [60, 96, 90, 146], [36, 130, 42, 140]])  # fmt: skip
+    assert find_lines(boxes, 50) == [[0, 1, 2], [3, 5, 4]]
+
+
+def test_a_piece_far_taller_than_the_digits_has_a_line_of_its_own():
+    boxes = np.array([[0, 0, 30, 50], [50, 0, 80, 50], [95, 0, 120, 180]])
+    assert sorted(find_lines(boxes, 50)) == [[0, 1], [2]]
+
+
+def test_a_cut_goes_through_the_narrow_place_between_two_digits():
+    ink = np.zeros((70, 120), np.uint8)
+    ink[5:65, 5:15] = ink[5:65, 100:110] = ink[30:36, 15:100] = 255
+    ink[5:65, 45:55] = 255
+    pieces = find_pieces(ink)
+    atoms, owners = cut(pieces, [0], set(), 60)
+    assert len(owners) >= 3
+    assert (atoms.labels[ink > 0] >= 0).all()
+    assert cut(pieces, [0], {0}, 60)[1] == [0]

@@ -1,0 +1,204 @@
+"""Numbers on pages drawn here are read, whatever the light, the paper, the pen and the slope."""
+
+import io
+import math
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFilter
+from strokes import Page, Templates, pixels, write
+
+from digitmlp import read
+from digitmlp.explain import draw_explanation
+
+NUMBERS = "20\n47 358\n9164"
+
+
+def text(picture: object) -> str:
+    return read(picture, Templates()).text
+
+
+def lit(page: Page, light: np.ndarray, ink: float = 60) -> np.ndarray:
+    return pixels(page.picture(ink, 230, noise=1) * light)
+
+
+def test_numbers_are_read_in_order_with_their_boxes():
+    page = write(NUMBERS)
+    reading = read(page.picture(), Templates())
+    assert reading.text == NUMBERS
+    assert [number.line for number in reading.numbers] == [1, 2, 2, 3]
+    boxes = [digit.box for number in reading.numbers for digit in number.digits]
+    np.testing.assert_allclose(boxes, page.boxes, atol=2)
+    first = reading.to_dict()["numbers"][1]
+    assert (first["text"], first["line"]) == ("47", 2)
+    np.testing.assert_allclose(first["box"], reading.numbers[1].box)
+
+
+@pytest.mark.parametrize("zoom", [0.4, 1, 5])
+def test_boxes_are_pixels_of_the_picture_however_large_it_is(zoom):
+    page = write("35", size=(400, 300), at=(100, 90))
+    picture = Image.fromarray(page.picture())
+    reading = read(picture.resize((round(400 * zoom), round(300 * zoom))), Templates())
+    assert reading.text == "35"
+    boxes = [digit.box for digit in reading.numbers[0].digits]
+    np.testing.assert_allclose(boxes, np.array(page.boxes) * zoom, atol=1 + 1.5 * zoom)
+
+
+def test_light_may_be_uneven():
+    page = write(NUMBERS)
+    x = np.linspace(0, 1, page.ink.shape[1])
+    y = np.linspace(0, 1, page.ink.shape[0])[:, None]
+    assert text(lit(page, 1 - 0.7 * x * y)) == NUMBERS
+    vignette = 1 - 0.6 * ((x - 0.5) ** 2 + (y - 0.5) ** 2) / 0.5
+    assert text(lit(page, vignette)) == NUMBERS
+
+
+@pytest.mark.parametrize("ink", [60, 170])
+def test_a_shadow_over_digits_hides_none(ink):
+    page = write(NUMBERS, size=(900, 700), at=(150, 150))
+    shadow = Image.new("L", (900, 700), 255)
+    ImageDraw.Draw(shadow).ellipse((-100, 180, 420, 900), 150)
+    light = np.asarray(shadow.filter(ImageFilter.GaussianBlur(12))) / 255
+    assert text(lit(page, light, ink)) == NUMBERS
+
+
+@pytest.mark.parametrize("degrees", [0, 3, -5])
+@pytest.mark.parametrize("kind", ["ruled", "squared"])
+def test_lines_of_the_paper_are_no_digits(kind, degrees):
+    page = write(NUMBERS, size=(900, 700), at=(200, 200), pen=7)
+    lines = np.zeros_like(page.ink)
+    for first in (0, 1):
+        lines[first::47] = True
+        if kind == "squared":
+            lines[:, first::47] = True
+    paper = Image.fromarray(pixels(np.where(page.ink, 50, np.where(lines, 180, 235))))
+    turned = paper.rotate(degrees, Image.Resampling.BICUBIC, fillcolor=235)
+    assert text(turned) == NUMBERS
+
+
+@pytest.mark.parametrize(
+    ("ink", "paper"),
+    [
+        ((30, 60, 190), (250, 250, 250)),
+        ((200, 40, 40), (255, 255, 240)),
+        ((40, 120, 60), (240, 225, 130)),
+        ((250, 240, 120), (30, 60, 40)),
+        ((255, 255, 255), (0, 0, 0)),
+    ],
+)
+def test_ink_and_paper_may_have_any_colour(ink, paper):
+    page = write(NUMBERS)
+    picture = np.where(page.ink[..., None], ink, paper).astype(np.uint8)
+    assert text(picture) == NUMBERS
+
+
+@pytest.mark.parametrize(("pen", "ink"), [(3, 190), (6, 205), (14, 20)])
+def test_strokes_may_be_faint_or_thick(pen, ink):
+    page = write("2047\n5369", pen=pen, gap=0.5)
+    assert text(page.picture(ink, 230, noise=1)) == "2047\n5369"
+
+
+@pytest.mark.parametrize("slope", [-0.25, -0.1, 0.1, 0.25])
+def test_lines_may_slope(slope):
+    page = write(NUMBERS, size=(700, 700), at=(80, 200), slope=slope)
+    assert text(page.picture()) == NUMBERS
+
+
+@pytest.mark.parametrize("number", ["35", "274", "2475"])
+def test_touching_digits_are_cut(number):
+    page = write(number, gap=0.06)
+    assert text(page.picture()) == number
+
+
+@pytest.mark.parametrize("missing", [(0.2, 0.24), (0.28, 0.33)])
+def test_broken_digits_are_put_together(missing):
+    page = write("5 8 2 0 6", size=(700, 200), missing=missing)
+    assert text(page.picture()).replace(" ", "") == "58206"
+
+
+def test_digits_may_touch_the_frame():
+    page = write("35", size=(120, 60), at=(2, 2), height=56)
+    assert text(page.picture()) == "35"
+    page = write("247", size=(600, 400), at=(0, 338))
+    assert text(page.picture()) == "247"
+
+
+@pytest.mark.parametrize("line", ["3.14", "2,50", "20.07"])
+def test_full_stops_and_commas_are_passed_over(line):
+    assert text(write(line).picture()) == line.replace(".", "").replace(",", "")
+
+
+def test_a_digit_is_read_in_small_pictures_and_on_large_pages():
+    tight = write("5", size=(24, 28), at=(5, 3), height=22, pen=3)
+    assert text(tight.picture()) == "5"
+    large = write("5", size=(3000, 2200), at=(1400, 900), height=160, pen=14)
+    assert text(large.picture(noise=2)) == "5"
+
+
+def test_a_digit_stretched_over_its_whole_picture_is_read():
+    page = write("7", size=(80, 80), at=(16, 10), height=56, pen=8)
+    (left, top, right, bottom) = page.boxes[0]
+    cropped = Image.fromarray(page.picture(0, 255)[top:bottom, left:right])
+    assert text(cropped.resize((16, 16), Image.Resampling.BILINEAR)) == "7"
+
+
+def test_pictures_lie_as_exif_says():
+    page = write("47")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    Image.fromarray(np.rot90(page.picture())).save(buffer, "JPEG", quality=95, exif=exif)
+    reading = read(buffer.getvalue(), Templates())
+    assert reading.text == "47"
+    np.testing.assert_allclose(reading.numbers[0].digits[0].box, page.boxes[0], atol=3)
+
+
+def test_what_is_no_digit_is_a_question_mark():
+    picture = Image.fromarray(write("47").picture())
+    draw = ImageDraw.Draw(picture)
+    for ends in ((300, 60, 336, 120), (336, 60, 300, 120)):
+        draw.line(ends, 40, 6)
+    reading = read(picture, Templates())
+    assert reading.text.replace(" ", "") == "47?"
+    assert reading.numbers[-1].digits[-1].digit is None
+
+
+def test_single_gives_the_largest_and_never_a_question_mark():
+    page = write("4", size=(300, 200), at=(100, 40), height=120, pen=12)
+    page.ink[20:30, 20:26] = True
+    assert read(page.picture(), Templates(), single=True).text == "4"
+    bars = np.zeros((100, 100), bool)
+    bars[20:80:12] = True
+    assert read(Page(bars).picture(), Templates(), single=True).text != "?"
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (28, 28), (500, 700)])
+def test_blank_and_noisy_pictures_hold_no_digit(shape):
+    random = np.random.default_rng(0)
+    for picture in (
+        np.full(shape, 200, np.uint8),
+        pixels(random.normal(200, 3, shape)),
+        random.integers(0, 256, shape, dtype=np.uint8),
+    ):
+        assert not any(character.isdigit() for character in text(picture))
+
+
+def test_things_in_the_background_are_left_out():
+    page = write(NUMBERS, size=(900, 700), at=(150, 200))
+    picture = page.picture(noise=2)
+    picture[:, 800:] = 70  # the table beside the paper
+    picture[620:, :200] = 120  # a thumb
+    assert text(picture) == NUMBERS
+
+
+def test_explanation_frames_digits_and_shows_what_the_model_saw():
+    page = write("35")
+    reading = read(page.picture(), Templates())
+    sheet = np.asarray(draw_explanation(reading))
+    left, top, *_ = page.boxes[0]
+    assert sheet.shape[1] == 600
+    assert (sheet[top + 20, left - 4 : left + 1] == (0, 114, 178)).all(1).any()
+    seen = np.repeat(np.repeat(reading.numbers[0].digits[1].image, 3, 0), 3, 1)
+    tile = sheet[408 : 408 + 84, 92 : 92 + 84, 0]
+    np.testing.assert_array_equal(tile, seen)
+    assert math.isclose(reading.numbers[0].digits[1].probability, 1, abs_tol=0.2)
