@@ -34,7 +34,7 @@ def test_ink_is_found_in_a_shadow_with_a_sharp_edge():
 @pytest.mark.parametrize("digit", "58")
 def test_ink_is_found_where_most_of_the_picture_lies_at_edges(digit):
     page = write(digit, size=(92, 112), at=(18, 10), height=92, pen=17)
-    blurred = Image.fromarray(page.picture(255, 0)).filter(ImageFilter.GaussianBlur(6))
+    blurred = Image.fromarray(page.picture(255, 0)).filter(ImageFilter.GaussianBlur(4))
     assert agreement(find_ink(np.asarray(blurred)) >= 128, page.ink) > 0.7
 
 
