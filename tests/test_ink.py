@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 from strokes import pixels, write
 
 from digitmlp.components import find_components
 from digitmlp.cuts import cut
 from digitmlp.glyph import narrowed, stroke_thickness, to_digit
 from digitmlp.ink import find_ink, run_lengths
+from digitmlp.judge import Judge
 from digitmlp.layout import find_lines
 from digitmlp.pieces import cut_out, find_pieces, look
 
@@ -29,11 +31,11 @@ def test_ink_is_found_in_a_shadow_with_a_sharp_edge():
     assert agreement(find_ink(pixels(page.picture(noise=1) * light)) >= 128, page.ink) > 0.9
 
 
-def test_ink_is_found_where_strokes_fill_most_of_the_picture():
-    ink = np.zeros((112, 112), bool)
-    ink[10:102, 8:40] = ink[10:102, 70:104] = ink[40:70] = True
-    soft = sum(np.roll(ink, shift, 1).astype(float) for shift in range(-3, 4)) / 7
-    assert agreement(find_ink(pixels(255 * soft)) >= 128, ink) > 0.8
+@pytest.mark.parametrize("digit", "58")
+def test_ink_is_found_where_most_of_the_picture_lies_at_edges(digit):
+    page = write(digit, size=(92, 112), at=(18, 10), height=92, pen=17)
+    blurred = Image.fromarray(page.picture(255, 0)).filter(ImageFilter.GaussianBlur(4))
+    assert agreement(find_ink(np.asarray(blurred)) >= 128, page.ink) > 0.7
 
 
 @pytest.mark.parametrize("slope", [0, 0.05, -0.1])
@@ -134,3 +136,21 @@ def test_a_cut_goes_through_the_narrow_place_between_two_digits():
     assert len(owners) >= 3
     assert (atoms.labels[ink > 0] >= 0).all()
     assert cut(pieces, [0], {0}, 60)[1] == [0]
+
+
+@pytest.mark.parametrize(("margin", "looks"), [(0, 2), (20, 1)])
+def test_a_picture_cut_to_its_ink_is_looked_at_half_as_wide_too(margin, looks):
+    page = write("0", size=(200, 200))
+    left, top, right, bottom = page.boxes[0]
+    cut_to_ink = page.ink[top:bottom, left:right]
+    pieces = find_pieces(np.pad(cut_to_ink, margin) * np.uint8(255))
+    seen = []
+
+    def recognize(images):
+        seen.extend(images)
+        widths = (images > 0).any(1).sum(1)
+        return np.eye(10, dtype=np.float32)[np.zeros(len(images), int)], -widths
+
+    (glyph,) = Judge(recognize, 0)(pieces, [[0]])
+    assert len(seen) == looks
+    np.testing.assert_array_equal(glyph.image, seen[-1])  # the narrow one scores higher

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from digitmlp.cuts import cut
 from digitmlp.judge import Glyph, Judge
@@ -21,7 +20,6 @@ PER_ONE = 0.6  # such a part taken for a 1, which any straight stroke resembles
 PER_JOIN = 0.6  # a digit put together, for each piece more
 PER_HEIGHT = 6.0  # a piece passed over as a dot or dirt, by its share of the line's height
 STRICT = 2.0  # by how much the threshold is raised for such a part
-PER_STOP = 1.5  # the same of one at the foot of the line: a full stop or comma
 UNKNOWN = 2.0  # a whole piece that is no digit; more where it is as wide as several
 ODD = 3.0  # the same on a line on which a digit was read without doubt
 
@@ -98,10 +96,8 @@ def _read_line(pieces: Pieces, line: list[int], judge: Judge) -> list[Glyph]:
             tightness = max(0.0, PAIR - (right - left) / height)
             cost += PER_CUT + PER_TIGHTNESS * tightness + PER_ONE * (glyph.digit == 1)
         candidates.append(_Candidate(first, end, cost, glyph))
-    shares = longest(atoms.boxes) / height
-    costs = np.where(_low(atoms.boxes, height), PER_STOP, PER_HEIGHT) * shares
-    for place, cost in enumerate(costs.tolist()):
-        candidates.append(_Candidate(place, place + 1, cost, None))
+    for place, side in enumerate(longest(atoms.boxes)):
+        candidates.append(_Candidate(place, place + 1, PER_HEIGHT * float(side) / height, None))
     return _cheapest(candidates, len(owners))
 
 
@@ -110,20 +106,6 @@ def _any_above(boxes: Boxes) -> bool:
     shared = np.minimum(boxes[1:, 2], boxes[:-1, 2]) - np.maximum(boxes[1:, 0], boxes[:-1, 0])
     wide = boxes[:, 2] - boxes[:, 0]
     return bool((shared > 0.5 * np.minimum(wide[1:], wide[:-1])).any())
-
-
-def _low(boxes: Boxes, height: float) -> NDArray[np.bool_]:
-    """Return (n,): whether each box, left to right, is small and hangs at its neighbours' feet."""
-    small = longest(boxes) < SMALL * height
-    low = np.zeros(len(boxes), bool)
-    for place in np.flatnonzero(small):
-        beside = [
-            *np.flatnonzero(~small[:place])[-1:],
-            *(np.flatnonzero(~small[place:])[:1] + place),
-        ]
-        feet = boxes[beside, 3]
-        low[place] = len(feet) > 0 and boxes[place, 1] > feet.max() - 0.35 * height
-    return low
 
 
 def _cheapest(candidates: list[_Candidate], count: int) -> list[Glyph]:
