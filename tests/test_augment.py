@@ -13,7 +13,7 @@ from digitmlp.errors import ConfigError
 CPU = torch.device("cpu")
 ALL = AugmentConfig(
     rotation=8, scale=0.1, shear=0.1, shift=1, elastic=0.9, elastic_grid=5,
-    far=0.3, thickness=0.7, light=0.5, noise=0.3, blur=1.0, erase=0.4,
+    far=0.3, thickness=0.7, sharpness=4, light=0.5, noise=0.3, blur=1.0, erase=0.4,
 )  # fmt: skip
 
 
@@ -43,7 +43,9 @@ def test_changed_images_keep_form_scale_and_seed():
 
 
 def test_teacher_is_shown_neither_what_is_spoiled_nor_what_is_far():
-    plain = dataclasses.replace(ALL, far=0, thickness=0, light=0, noise=0, blur=0, erase=0)
+    plain = dataclasses.replace(
+        ALL, far=0, thickness=0, sharpness=1, light=0, noise=0, blur=0, erase=0
+    )
     seen, clean = changed(plain)
     assert torch.equal(seen, clean)
     spoiled, still_clean = changed(ALL)
@@ -74,7 +76,9 @@ def test_far_images_move_farther():
     assert (mass(clean) - mass(digits().float())).abs().max() < 2.2
 
 
-@pytest.mark.parametrize("name", ["far", "thickness", "spoiled", "light", "blur", "erase"])
+@pytest.mark.parametrize(
+    "name", ["far", "thickness", "redrawn", "spoiled", "light", "blur", "erase"]
+)
 def test_shares_are_at_most_one(name):
     with pytest.raises(ConfigError, match=f"{name} must be at most 1, got 1.5"):
         AugmentConfig(**{name: 1.5})

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from digitmlp.config import AugmentConfig
 from digitmlp.digits import SIDE
+from digitmlp.strokes import INK
 
-INK = 255.0
 PIXEL = 2 / (SIDE - 1)  # where the image reaches from -1 to 1
 # How many times as much some images are turned, scaled and sheared, and shifted, as others.
 FAR, FAR_SHIFT = 4.0, 7.0
@@ -56,6 +56,8 @@ class Augment:
             seen = seen.index_copy(0, rows, self._deformed(pictures[rows], farther, bumps[rows]))
         if config.thickness:
             seen = self._thickened(seen, random)
+        if config.sharpness > 1:
+            seen = self._sharpened(seen, random)
         if config.light or config.noise or config.blur or config.erase:
             is_spoiled = torch.rand(batch, device=device, generator=random) < config.spoiled
             rows = is_spoiled.nonzero()[:, 0]
@@ -91,6 +93,12 @@ class Augment:
         ways *= self.config.thickness
         thick, thin = _highest_around(pictures), -_highest_around(-pictures)
         return torch.where(ways > 0, pictures.lerp(thick, ways), pictures.lerp(thin, -ways))
+
+    def _sharpened(self, pictures: Tensor, random: torch.Generator) -> Tensor:
+        """Return pictures, half of them with steeper edges, as where ink is there or not."""
+        chance = torch.rand(len(pictures), 1, 1, 1, device=pictures.device, generator=random)
+        steepness = self.config.sharpness ** (2 * chance - 1).clamp_min(0)
+        return ((pictures - INK / 2) * steepness + INK / 2).clamp(0, INK)
 
     def _spoiled(self, pictures: Tensor, random: torch.Generator) -> Tensor:
         """Return pictures blurred, partly erased, on a raised ground, with noise: some of each."""

@@ -74,6 +74,8 @@ class AugmentConfig:
         0.0, "share of images turned, scaled, sheared, shifted several times as much"
     )
     thickness: float = setting(0.0, "pixels by which strokes grow or shrink at each edge, to 1")
+    sharpness: float = setting(1.0, "steepness of edges, by which half of the images are sharper")
+    redrawn: float = setting(0.0, "share of ones and sevens drawn anew, as in Europe")
     spoiled: float = setting(0.5, "share of images to which what follows is done")
     light: float = setting(0.0, "share of the way to full ink by which the ground is raised")
     noise: float = setting(0.0, "standard deviation of noise, as a share of full ink")
@@ -86,7 +88,7 @@ class AugmentConfig:
         for name in self.__slots__:
             _at_least(0, **{name: getattr(self, name)})
         _whole(2, elastic_grid=self.elastic_grid)
-        for name in ("far", "thickness", "spoiled", "light", "blur", "erase"):
+        for name in ("far", "thickness", "redrawn", "spoiled", "light", "blur", "erase"):
             if getattr(self, name) > 1:
                 raise ConfigError(f"{name} must be at most 1, got {getattr(self, name)}")
 

@@ -6,21 +6,19 @@ them, so that refusing those is not learned by heart.
 """
 
 import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from digitmlp.augment import INK
 from digitmlp.digits import SIDE
+from digitmlp.strokes import INK, POINTS, draw, drawing, straight
 
 # What still is a digit, or might be taken for another, when it is turned by 90° or mirrored.
-NOT_TURNED = (0,)
+NOT_TURNED = (0, 6, 9)
 NOT_MIRRORED = (0, 1, 2, 5, 8)
 
 STROKES, CORNERS = 3, 4  # most strokes of a scribble, and points that bend each
-POINTS = 32  # drawn of a stroke: so many that none is dotted
 SHARES = {"scribbles": 0.4, "misused": 0.3, "spots": 0.17}  # the rest is noise
 
 
@@ -41,36 +39,22 @@ def make_outliers(images: Tensor, labels: Tensor, count: int, random: torch.Gene
 
 def scribbles(count: int, random: torch.Generator) -> Tensor:
     """Return (count, 784): a few strokes each, straight or bent, some of them symmetric."""
-    draw = _drawing(random)
-    corners = draw(count, STROKES, CORNERS, 2) * 2 - 1
+    chance = drawing(random)
+    corners = chance(count, STROKES, CORNERS, 2) * 2 - 1
     t = torch.linspace(0, 1, POINTS, device=random.device)[:, None]
     bernstein = [math.comb(CORNERS - 1, k) * t**k * (1 - t) ** (CORNERS - 1 - k) for k in range(4)]
     bent = torch.cat(bernstein, 1) @ corners  # (count, STROKES, POINTS, 2): Bézier curves
-    straight = corners[:, :, :1].lerp(corners[:, :, 1:2], t)
-    points = torch.where(draw(count, STROKES, 1, 1) < 0.5, bent, straight)
+    is_bent = chance(count, STROKES, 1, 1) < 0.5
+    points = torch.where(is_bent, bent, straight(corners[:, :, :2]))
     for axis in (0, 1):  # the second stroke is the first one in a mirror
         mirror = torch.ones(2, device=random.device)
         mirror[axis] = -1
-        mirrored = draw(count, 1, 1) < 0.15
+        mirrored = chance(count, 1, 1) < 0.15
         points[:, 1] = torch.where(mirrored, points[:, 0] * mirror, points[:, 1])
-    wanted = 2 + (draw(count, 1, 1, 1) < 0.5).long()  # strokes
+    wanted = 2 + (chance(count, 1, 1, 1) < 0.5).long()  # strokes
     order = torch.arange(STROKES, device=random.device)[:, None, None]
-    points = torch.where(order < wanted, points, points[:, :1]).flatten(1, 2)
-    low, high = points.amin(1, keepdim=True), points.amax(1, keepdim=True)
-    size = (high - low).amax(2, keepdim=True).clamp_min(0.1)
-    box = torch.where(
-        draw(count, 1, 1) < 0.7, 17 + 3 * draw(count, 1, 1), 14 + 14 * draw(count, 1, 1)
-    )
-    points = (points - (low + high) / 2) * (box / size) + (SIDE - 1) / 2
-    radius = 0.6 + 1.2 * draw(count, 1)
-    radius = torch.where(draw(count, 1) < 0.15, 2 * radius, radius)
-    line = torch.arange(SIDE, device=random.device, dtype=torch.float32)
-    pixels = torch.cartesian_prod(line, line).flip(1)  # (784, 2): x, y
-    # The squared distance of each pixel to the nearest point, |a|² - 2ab + |b|².
-    crossed = points @ pixels.T
-    distances = pixels.square().sum(1) - 2 * crossed + points.square().sum(2, keepdim=True)
-    nearest = distances.amin(1).clamp_min(0).sqrt()
-    return (radius + 0.5 - nearest).clamp(0, 1) * INK
+    points = torch.where(order < wanted, points, points[:, :1])
+    return draw(points.flatten(1, 2), random)
 
 
 def misused(images: Tensor, labels: Tensor, count: int, random: torch.Generator) -> Tensor:
@@ -96,32 +80,32 @@ def misused(images: Tensor, labels: Tensor, count: int, random: torch.Generator)
 
 def spots(count: int, random: torch.Generator) -> Tensor:
     """Return (count, 784): areas with soft or sharp edges, even or uneven, some symmetric."""
-    draw = _drawing(random)
+    chance = drawing(random)
     areas, inks = torch.zeros(2, count, 1, SIDE, SIDE, device=random.device)
     grids = (3, 4, 6, 10)
     for place, grid in enumerate(grids):
         rows = slice(place, None, len(grids))
-        coarse = draw(len(areas[rows]), 1, grid, grid)
+        coarse = chance(len(areas[rows]), 1, grid, grid)
         areas[rows] = F.interpolate(coarse, SIDE, mode="bicubic", align_corners=True)
-        fine = draw(len(areas[rows]), 1, 28 // grid, 28 // grid)
+        fine = chance(len(areas[rows]), 1, 28 // grid, 28 // grid)
         inks[rows] = F.interpolate(fine, SIDE, mode="bilinear", align_corners=True)
-    is_even = draw(count, 1, 1, 1) < 0.5
+    is_even = chance(count, 1, 1, 1) < 0.5
     areas = torch.where(is_even, (areas + areas.flip(3)) / 2, areas)
-    sharpness = 4 + 40 * draw(count, 1, 1, 1)
-    areas = torch.sigmoid(sharpness * (areas - 0.3 - 0.4 * draw(count, 1, 1, 1)))
-    inks = 1 - draw(count, 1, 1, 1) * inks
+    sharpness = 4 + 40 * chance(count, 1, 1, 1)
+    areas = torch.sigmoid(sharpness * (areas - 0.3 - 0.4 * chance(count, 1, 1, 1)))
+    inks = 1 - chance(count, 1, 1, 1) * inks
     drawn: Tensor = (areas * inks).clamp(0, 1).flatten(1) * INK
     return drawn
 
 
 def noise(count: int, random: torch.Generator) -> Tensor:
     """Return (count, 784): independent pixels, even grey, or both, down to a blank image."""
-    draw = _drawing(random)
-    ground = draw(count, 1) * (draw(count, 1) < 0.5)
-    speckles = draw(count, SIDE * SIDE) ** (1 + 9 * draw(count, 1))
-    is_sharp = draw(count, 1) < 0.3
-    speckles = torch.where(is_sharp, (speckles > draw(count, 1)).float(), speckles)
-    return (ground + draw(count, 1) * speckles).clamp(0, 1) * INK
+    chance = drawing(random)
+    ground = chance(count, 1) * (chance(count, 1) < 0.5)
+    speckles = chance(count, SIDE * SIDE) ** (1 + 9 * chance(count, 1))
+    is_sharp = chance(count, 1) < 0.3
+    speckles = torch.where(is_sharp, (speckles > chance(count, 1)).float(), speckles)
+    return (ground + chance(count, 1) * speckles).clamp(0, 1) * INK
 
 
 def _some(images: Tensor, rows: Tensor, count: int, random: torch.Generator) -> Tensor:
@@ -136,7 +120,3 @@ def _none_of(labels: Tensor, wrong: tuple[int, ...]) -> Tensor:
     return torch.isin(labels, torch.tensor(wrong, device=labels.device), invert=True).nonzero()[
         :, 0
     ]
-
-
-def _drawing(random: torch.Generator) -> Callable[..., Tensor]:
-    return lambda *shape: torch.rand(shape, device=random.device, generator=random)

@@ -21,6 +21,7 @@ from digitmlp.history import Epoch
 from digitmlp.model import MLP, committee
 from digitmlp.outliers import make_outliers
 from digitmlp.split import Batch
+from digitmlp.strokes import redraw
 from digitmlp.teacher import Teacher
 
 EVALUATION_ROWS = 1024  # a batch without gradients: it stays in the cache
@@ -73,7 +74,7 @@ def fit(
     Raises Stopped between two steps once `stop()` is true, DataError when there are too few rows
     for BatchNorm, DigitmlpError when the loss is no longer finite.
     """
-    device = train.images.device
+    device, model = train.images.device, training.network.config
     augment = Augment(config.augment, device) if config.augment else None
     bounds = batch_bounds(len(train), config.batch_size)
     shown = sum(end - first + made_up(end - first, config) for first, end in bounds)  # an epoch
@@ -89,21 +90,11 @@ def fit(
                     raise Stopped
                 began = time.perf_counter()
                 rows = order[slice(*bounds[step])]
-                images = clean = train.images.index_select(0, rows)
-                labels = train.labels.index_select(0, rows)
                 random = generator(config.seed, "augment", done + step, device)
-                if augment:
-                    images, clean = augment(images, random)
-                model = training.network.config
-                targets = wanted(labels, model.classes, config.label_smoothing)
-                if taught:
-                    targets = taught(clean)
-                if model.nothing:
-                    count = made_up(len(rows), config)
-                    odd = make_outliers(clean.float(), labels, count, random)
-                    images = torch.cat([images.float(), odd])
-                    targets = F.pad(targets, (0, 1, 0, len(odd)))
-                    targets[len(rows) :, -1] = 1
+                batch = Batch(
+                    train.images.index_select(0, rows), train.labels.index_select(0, rows)
+                )
+                images, targets = lesson(batch, model, config, random, augment, taught)
                 rate = learning_rate(done + step, total_epochs * len(bounds), config)
                 training.totals += train_step(training, images, targets, rate, products)
                 training.step = step + 1
@@ -127,6 +118,39 @@ def fit(
         training.step, training.seconds = 0, 0.0
         training.totals.zero_()
         yield epoch
+
+
+def lesson(
+    batch: Batch,
+    model: ModelConfig,
+    config: TrainConfig,
+    random: torch.Generator,
+    augment: Augment | None,
+    teacher: Teacher | None,
+) -> tuple[Tensor, Tensor]:
+    """Return what a step learns: images (n, inputs) and the outputs' probabilities (n, outputs).
+
+    The batch, changed as the settings say, and, where the network has an output for nothing,
+    images made up for it.
+    """
+    images = clean = batch.images
+    targets = wanted(batch.labels, model.classes, config.label_smoothing)
+    redrawn = None
+    if config.augment and config.augment.redrawn:
+        images, redrawn = redraw(images, batch.labels, config.augment.redrawn, random)
+    if augment:
+        images, clean = augment(images, random)
+    if teacher:
+        answers = teacher(clean)
+        if redrawn is not None:  # of these it may never have seen the like
+            answers[redrawn] = targets[redrawn]
+        targets = answers
+    if model.nothing:
+        odd = make_outliers(clean.float(), batch.labels, made_up(len(batch), config), random)
+        images = torch.cat([images.float(), odd])
+        targets = F.pad(targets, (0, 1, 0, len(odd)))
+        targets[len(batch) :, -1] = 1
+    return images, targets
 
 
 def is_best(epoch: Epoch, history: list[Epoch], total: int, config: TrainConfig) -> bool:
