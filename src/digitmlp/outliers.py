@@ -19,6 +19,7 @@ NOT_TURNED = (0, 6, 9)
 NOT_MIRRORED = (0, 1, 2, 5, 8)
 
 STROKES, CORNERS = 3, 4  # most strokes of a scribble, and points that bend each
+TURNING = 1.5  # length of a stroke that turns, in distances between its ends
 SHARES = {"scribbles": 0.4, "misused": 0.3, "spots": 0.17}  # the rest is noise
 
 
@@ -38,7 +39,9 @@ def make_outliers(images: Tensor, labels: Tensor, count: int, random: torch.Gene
 
 
 def scribbles(count: int, random: torch.Generator) -> Tensor:
-    """Return (count, 784): a few strokes each, straight or bent, some of them symmetric."""
+    """Return (count, 784): a few strokes each, straight or bent, some of them symmetric; or a
+    single one that turns so much that it is no 1.
+    """
     chance = drawing(random)
     corners = chance(count, STROKES, CORNERS, 2) * 2 - 1
     t = torch.linspace(0, 1, POINTS, device=random.device)[:, None]
@@ -51,7 +54,10 @@ def scribbles(count: int, random: torch.Generator) -> Tensor:
         mirror[axis] = -1
         mirrored = chance(count, 1, 1) < 0.15
         points[:, 1] = torch.where(mirrored, points[:, 0] * mirror, points[:, 1])
-    wanted = 2 + (chance(count, 1, 1, 1) < 0.5).long()  # strokes
+    wanted = 2 + (chance(count) < 0.5).long()  # strokes
+    length = points[:, 0].diff(dim=1).norm(dim=-1).sum(1)
+    turns = length > TURNING * (points[:, 0, 0] - points[:, 0, -1]).norm(dim=-1)
+    wanted = torch.where(turns & (chance(count) < 0.5), 1, wanted)[:, None, None, None]
     order = torch.arange(STROKES, device=random.device)[:, None, None]
     points = torch.where(order < wanted, points, points[:, :1])
     return draw(points.flatten(1, 2), random)
