@@ -16,7 +16,7 @@ from digitmlp.strokes import INK, POINTS, draw, drawing, straight
 
 # What still is a digit, or might be taken for another, when it is turned by 90° or mirrored.
 NOT_TURNED = (0, 6, 9)
-NOT_MIRRORED = (0, 1, 2, 5, 8)
+NOT_MIRRORED = (0, 1, 2, 5, 6, 8, 9)
 
 STROKES, CORNERS = 3, 4  # most strokes of a scribble, and points that bend each
 TURNING = 1.5  # length of a stroke that turns, in distances between its ends
