@@ -36,12 +36,10 @@ class Glyph:
         """Whether it is no letter, symbol or dirt."""
         return self.margin >= 0
 
-    def doubt(self, strictness: float = 0.0) -> float:
-        """Return how far from sure it is that this is its digit, in nats.
-
-        strictness  by how much the threshold is raised
-        """
-        return -float(np.log(self.probability / (1 + np.exp(strictness - self.margin)) + 1e-4))
+    @property
+    def doubt(self) -> float:
+        """How far from sure it is that this is its digit, in nats."""
+        return -float(np.log(self.probability / (1 + np.exp(-self.margin)) + 1e-4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,7 @@ class Judge:
             digit = int(likely.argmax())
             margin = float(score) - self.threshold
             glyph = Glyph(image, boxes[place], digit, float(likely[digit]), margin)
-            if place not in best or glyph.doubt() < best[place].doubt():
+            if place not in best or glyph.doubt < best[place].doubt:
                 best[place] = glyph
         return list(best.values())
 

@@ -19,7 +19,6 @@ PER_TIGHTNESS = 3.0  # by how much its piece is narrower than two digits, in hei
 PER_ONE = 0.6  # such a part taken for a 1, which any straight stroke resembles
 PER_JOIN = 0.6  # a digit put together, for each piece more
 PER_HEIGHT = 6.0  # a piece passed over as a dot or dirt, by its share of the line's height
-STRICT = 2.0  # by how much the threshold is raised for such a part
 UNKNOWN = 2.0  # a whole piece that is no digit; more where it is as wide as several
 ODD = 3.0  # the same on a line on which a digit was read without doubt
 
@@ -88,9 +87,9 @@ def _read_line(pieces: Pieces, line: list[int], judge: Judge) -> list[Glyph]:
         cost = PER_DIGIT + PER_JOIN * joined
         if not joined and not split:
             wide = (glyph.box[2] - glyph.box[0]) / height
-            cost += min(glyph.doubt(), (ODD if sure else UNKNOWN) * max(1.0, wide - 0.3))
+            cost += min(glyph.doubt, (ODD if sure else UNKNOWN) * max(1.0, wide - 0.3))
         else:
-            cost += glyph.doubt(STRICT * split) + (0 if glyph.is_digit else ODD)
+            cost += glyph.doubt + (0 if glyph.is_digit else ODD)
         if split:
             left, _, right, _ = pieces.boxes[owners[first]]
             tightness = max(0.0, PAIR - (right - left) / height)
