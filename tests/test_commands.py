@@ -336,6 +336,30 @@ def test_export_copies_the_checked_file_and_states_its_contract(command, run, tm
     recognizer.load(out)
 
 
+def test_several_runs_are_exported_as_one_committee(command, run, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    out = tmp_path / "committee.onnx"
+    code, printed, err = command("export", run, other, "--out", out)
+    assert (code, err) == (0, "")
+    assert "784-16-10, 2 members" in printed
+    images = make_digits(50).images
+    alone, joint = recognizer.load(run), recognizer.load(out)
+    np.testing.assert_allclose(
+        joint.score_samples(images), alone.score_samples(images), rtol=1e-4, atol=1e-4
+    )
+    np.testing.assert_array_equal(joint.predict(images), alone.predict(images))
+
+
+def test_compact_export_takes_a_byte_a_weight(command, run, tmp_path):
+    out = tmp_path / "compact.onnx"
+    assert command("export", run, "--compact", "--out", out)[0] == 0
+    assert out.stat().st_size < 0.6 * (run / "model.onnx").stat().st_size
+    images = make_digits(50).images
+    answers = [recognizer.load(model).predict(images).tolist() for model in (out, run)]
+    assert answers[0] == answers[1]
+
+
 def test_export_onto_the_model_itself_is_refused(command, run):
     model = run / "model.onnx"
     assert command("export", run, "--out", model) == (

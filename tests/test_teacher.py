@@ -1,12 +1,20 @@
 """Learning from another network's answers."""
 
 import dataclasses
+import json
+import shutil
 
+import numpy as np
+import pytest
 import torch
 from conftest import make_digits
+from training import models, resume, train
 
 from digitmlp import train as loop
+from digitmlp.card import Card
+from digitmlp.checkpoint import load_committee, save
 from digitmlp.config import ModelConfig, TrainConfig
+from digitmlp.errors import ConfigError, ModelError
 from digitmlp.model import committee
 from digitmlp.split import Batch, tensors
 from digitmlp.teacher import Teacher
@@ -43,3 +51,39 @@ def test_student_learns_the_answers_not_the_labels():
     wrong = dataclasses.replace(right, labels=(right.labels + 1) % 10)
     student = taught(wrong, ModelConfig(hidden=(16,)), teacher=teacher).network
     assert loop.evaluate(student, digits(1))[1] > 0.97
+
+
+def test_run_learns_from_runs_records_them_and_resumes_with_them_alone(tmp_path):
+    digits = make_digits(200)
+    kaggle = tmp_path / "train.csv"
+    header = ",".join(["label", *(f"pixel{number}" for number in range(784))])
+    rows = np.column_stack([digits.labels, digits.images.reshape(200, -1)])
+    np.savetxt(kaggle, rows, "%d", ",", header=header, comments="")
+    teachers = [train(kaggle, tmp_path / f"teacher{seed}", seed=seed) for seed in (1, 2)]
+
+    student = train(kaggle, tmp_path / "student", teacher=teachers, hidden=(8,))
+    recorded = json.loads((student / "config.json").read_text())["teacher"]
+    assert recorded == [str(path) for path in teachers]
+    from_labels = train(kaggle, tmp_path / "from-labels", hidden=(8,))
+    assert models(student) != models(from_labels)
+
+    whole = models(student)
+    shutil.rmtree(student / "state")
+    assert models(resume(student)) == whole
+    with pytest.raises(ConfigError, match="but: teacher "):
+        resume(student, teacher=teachers[:1])
+
+
+def test_teachers_of_different_forms_are_no_committee(tmp_path):
+    paths = []
+    for number, hidden in enumerate([(16,), (8,)]):
+        model = ModelConfig(hidden=hidden)
+        network = taught(digits(), model).network
+        paths.append(tmp_path / f"{number}.safetensors")
+        save(paths[-1], network.state_dict(), Card(model=model, training=QUICK, data=""))
+    with pytest.raises(ModelError) as refused:
+        load_committee(paths)
+    assert str(refused.value) == (
+        f"{paths[1]}: not of the form of {paths[0]}: hidden (16,) → (8,); "
+        "a committee's members are alike"
+    )
