@@ -1,5 +1,11 @@
 """digitmlp itself, by the functions that its commands use."""
 
+import os
+
+# As `digitmlp train` sets them; they have to stand before torch loads.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+os.environ.setdefault("OMP_PROC_BIND", "true")
+
 import torch
 from protocol import Report, Settings, Split, serve
 
