@@ -88,3 +88,10 @@ def test_highest_around_is_that_of_max_pooling():
     pictures = digits(20).float().view(20, 1, 28, 28)
     expected = torch.nn.functional.max_pool2d(pictures, 3, stride=1, padding=1)
     assert torch.equal(_highest_around(pictures), expected)
+
+
+def test_half_of_the_images_get_steeper_edges():
+    seen, clean = changed(AugmentConfig(sharpness=6))
+    share = ((clean > 20) & (clean < 235)).float().sum(1)  # neither ink nor ground
+    sharper = ((seen > 20) & (seen < 235)).float().sum(1) < 0.9 * share
+    assert 0.3 < sharper.float().mean() < 0.6

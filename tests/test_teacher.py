@@ -13,7 +13,7 @@ from training import models, resume, train
 from digitmlp import train as loop
 from digitmlp.card import Card
 from digitmlp.checkpoint import load_committee, save
-from digitmlp.config import ModelConfig, TrainConfig
+from digitmlp.config import AugmentConfig, ModelConfig, TrainConfig
 from digitmlp.errors import ConfigError, ModelError
 from digitmlp.model import committee
 from digitmlp.split import Batch, tensors
@@ -87,3 +87,15 @@ def test_teachers_of_different_forms_are_no_committee(tmp_path):
         f"{paths[1]}: not of the form of {paths[0]}: hidden (16,) → (8,); "
         "a committee's members are alike"
     )
+
+
+def test_redrawn_digits_are_taught_by_label():
+    train = digits()
+    teacher = Teacher(taught(train, ModelConfig(hidden=(16,))).network, CPU, torch.float32)
+    config = dataclasses.replace(QUICK, augment=AugmentConfig(redrawn=1.0))
+    random = torch.Generator().manual_seed(0)
+    _, targets = loop.lesson(train, ModelConfig(), config, random, None, teacher)
+    redrawn = (train.labels == 1) | (train.labels == 7)
+    assert torch.equal(targets[redrawn].argmax(1), train.labels[redrawn])
+    assert (targets[redrawn].amax(1) == 1).all()
+    assert (targets[~redrawn].amax(1) < 1).any()
