@@ -15,6 +15,7 @@ from digitmlp.pieces import Boxes, Pieces, around, heights, longest
 # What a reading of a line costs, in nats, beside the doubt about each digit.
 PER_DIGIT = 0.15
 PER_CUT = 0.3  # a digit that is part of a piece
+PART_DOUBT = 4.0  # times its doubt: half a letter is a digit more often, but seldom without doubt
 PER_TIGHTNESS = 3.0  # by how much its piece is narrower than two digits, in heights of the line
 PER_ONE = 0.6  # such a part taken for a 1, which any straight stroke resembles
 PER_JOIN = 0.6  # a digit put together, for each piece more
@@ -94,6 +95,7 @@ def _read_line(pieces: Pieces, line: list[int], judge: Judge) -> list[Glyph]:
             left, _, right, _ = pieces.boxes[owners[first]]
             tightness = max(0.0, PAIR - (right - left) / height)
             cost += PER_CUT + PER_TIGHTNESS * tightness + PER_ONE * (glyph.digit == 1)
+            cost += (PART_DOUBT - 1) * glyph.doubt
         candidates.append(_Candidate(first, end, cost, glyph))
     for place, side in enumerate(longest(atoms.boxes)):
         candidates.append(_Candidate(place, place + 1, PER_HEIGHT * float(side) / height, None))
