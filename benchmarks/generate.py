@@ -2,8 +2,8 @@
 
 python benchmarks/generate.py DATA FOLDER [--count 300]
 
-The digits are those that a training with the default settings holds out for validation, so that
-presets trained on DATA have not seen them. Each kind of picture gets a folder with labels.csv.
+The digits are those that the trainings of `make weights` hold out, so that the weights that come
+with digitmlp have not seen them. Each kind of picture gets a folder with labels.csv.
 """
 
 import argparse
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from digitmlp import sources
-from digitmlp.config import TrainConfig
 from digitmlp.split import stratified_split
 
 Ink = NDArray[np.uint8]
+
+VALIDATION, SPLIT_SEED = 0.05, 302  # of `make weights`
 
 
 class Digits:
@@ -198,8 +199,7 @@ def main() -> None:
     read = sources.open_source(options.data).read_train()
     if read.labels is None:
         parser.error(f"{options.data}: has no labels")
-    defaults = TrainConfig()
-    _, rows = stratified_split(read.labels, defaults.validation, defaults.seed)
+    _, rows = stratified_split(read.labels, VALIDATION, SPLIT_SEED)
     for kind in KINDS:
         folder = options.folder / kind.__name__
         folder.mkdir(parents=True, exist_ok=True)
