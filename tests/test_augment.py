@@ -84,6 +84,18 @@ def test_shares_are_at_most_one(name):
         AugmentConfig(**{name: 1.5})
 
 
+def test_light_may_fall_off_to_one_side():
+    blank = torch.zeros(400, 784)
+    config = AugmentConfig(light=0.6, spoiled=1)
+    lit = Augment(config, CPU)(blank, torch.Generator().manual_seed(0))[0].view(-1, 28, 28)
+    assert lit.max() <= 0.6 * 255
+    halves = [lit[:, :, :14], lit[:, :, 14:], lit[:, :14], lit[:, 14:]]
+    left, right, above, below = (half.mean((1, 2)) for half in halves)
+    for one, other in ((left, right), (above, below)):
+        assert (one > 1.2 * other).float().mean() > 0.05
+        assert (other > 1.2 * one).float().mean() > 0.05
+
+
 def test_highest_around_is_that_of_max_pooling():
     pictures = digits(20).float().view(20, 1, 28, 28)
     expected = torch.nn.functional.max_pool2d(pictures, 3, stride=1, padding=1)

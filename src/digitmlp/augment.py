@@ -123,11 +123,18 @@ class Augment:
             grey = INK * draw() * (draw() < 0.5)
             pictures = torch.where(columns & rows.mT, grey, pictures)
         if config.light:
-            pictures = pictures.lerp(torch.full_like(pictures, INK), config.light * draw())
+            level = config.light * draw() * self._uneven(draw(), draw() * 2 * math.pi)
+            pictures = pictures.lerp(torch.full_like(pictures, INK), level)
         if config.noise:
             noise = torch.randn(pictures.shape, device=device, generator=random)
             pictures = pictures + noise * (INK * config.noise * draw())
         return pictures.clamp(0, INK)
+
+    def _uneven(self, slope: Tensor, angle: Tensor) -> Tensor:
+        """Return light (B, 1, 28, 28), up to 1, that falls off evenly towards one side."""
+        x, y = self.basis[:2].view(2, SIDE, SIDE)
+        falling: Tensor = 1 - slope * (1 - (x * torch.cos(angle) + y * torch.sin(angle))) / 2
+        return falling.clamp(0, 1)
 
     def _in_motion(self, pictures: Tensor) -> Tensor:
         """Return pictures blurred along one of few directions, each quarter of them along its own.
