@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 from strokes import pixels, write
 
 from digitmlp.components import find_components
@@ -154,3 +154,16 @@ def test_a_picture_cut_to_its_ink_is_looked_at_half_as_wide_too(margin, looks):
     (glyph,) = Judge(recognize, 0)(pieces, [[0]])
     assert len(seen) == looks
     np.testing.assert_array_equal(glyph.image, seen[-1])  # the narrow one scores higher
+
+
+@pytest.mark.parametrize("size", [(600, 400), (1000, 800), (400, 400)])
+def test_level_strokes_of_digits_are_no_lines_of_the_paper(size):
+    picture = Image.new("L", size, 255)
+    draw = ImageDraw.Draw(picture)
+    for left in np.arange(3) * size[0] // 4 + size[0] // 7:
+        wide, high = size[0] // 6, size[1] // 2
+        x, y = int(left), size[1] // 4
+        five = [(x + wide, y), (x, y), (x, y + high // 2), (x + wide, y + high // 2)]
+        draw.line([*five, (x + wide, y + high), (x, y + high)], fill=0, width=6)
+    drawn = np.asarray(picture) < 128
+    assert agreement(find_ink(np.asarray(picture)) > 127, drawn) > 0.9

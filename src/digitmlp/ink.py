@@ -13,6 +13,7 @@ COARSE = 128  # pixels on the shorter side of the coarse copy in which light and
 WINDOWS = (3, 6, 16)  # radii, in coarse pixels, of windows that strokes may be narrower than
 NEARLY = 0.8  # share of the bends that a window need explain of what the best one does
 LINES = 3  # fewer lines across are none of the paper's
+MARGIN = 0.04  # of the picture's width, up to which they reach
 BEND = 3  # pixels between a place and the sides that it is compared with
 SNIPPET = 300  # a picture with no longer side has one ground, and no ruled lines
 WEAK = 90  # ink that is part of a stroke
@@ -171,7 +172,8 @@ def _edge_level(strength: Floats, edges: Floats) -> Floats:
 
 
 def _ruled(mask: Mask) -> Mask:
-    """Return the pixels of ruled lines across: three or more, thin, straight, parallel and long.
+    """Return the pixels of ruled lines across: three or more, thin, straight, parallel and long,
+    that reach both sides of the picture, as the level strokes of a row of fives do not.
 
     What crosses them stays.
     """
@@ -190,9 +192,12 @@ def _ruled(mask: Mask) -> Mask:
     lines = level & rows_of_lines[:, None]
     depths = run_lengths(level.T).T
     usual = np.median(depths[lines & long]) if count >= LINES else height
-    if usual > height / 60:
+    if usual > min(mask.shape) / 60:
         return np.zeros_like(mask)
     thin = lines & (depths <= 1.6 * usual + 1)
+    reached, margin = np.flatnonzero(thin.any(0)), MARGIN * width
+    if reached[0] > margin or reached[-1] < width - 1 - margin:
+        return np.zeros_like(mask)
     ruled: Mask = np.take_along_axis(
         thin, (np.arange(height)[:, None] - drop).clip(0, height - 1), 0
     )
