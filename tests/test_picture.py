@@ -60,6 +60,35 @@ def test_every_mode_gives_the_same_digit(mode):
     np.testing.assert_array_equal(read_digit(image), read_digit(drawing()))
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "LA", "I;16", "I", "F"])
+def test_every_mode_is_made_smaller(mode):
+    grey = np.asarray(drawing().resize((120, 80)), np.uint16)
+    image = Image.fromarray(grey * 257) if mode == "I;16" else drawing().resize((120, 80))
+    if mode == "I":
+        image = Image.fromarray(grey.astype(np.int32) * 257)
+    elif mode != "I;16":
+        image = image.convert(mode)
+    picture = decode(encoded(image, "TIFF"), longest=60)
+    assert picture.pixels.shape[:2] == (40, 60)
+    assert picture.size == (120, 80)
+
+
+def test_one_transparent_pixel_hides_no_ink():
+    rgba = np.asarray(Image.new("RGBA", (400, 200), "white")).copy()
+    rgba[90:110, 195:200, :3] = 0
+    rgba[0, 0, 3] = 0
+    pixels = decode(rgba).pixels
+    assert pixels[100, 197].max() == 0
+    assert pixels[:80].min() == 255
+
+
+@pytest.mark.parametrize("most", [1 + 1e-6, 1.1, 255.1, 294, 66_000])
+def test_a_hair_above_the_full_scale_is_no_other_scale(most):
+    array = np.linspace(0, most, 400, dtype=np.float64).reshape(20, 20)
+    assert decode(array).pixels.max() == 255
+    assert 100 < np.median(decode(array).pixels) < 155
+
+
 @pytest.mark.parametrize("colour", [0, 90, 255])
 def test_a_shape_that_alpha_alone_carries_is_seen(colour):
     ink = 255 - np.asarray(drawing())

@@ -19,6 +19,7 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 MAX_PIXELS = 64_000_000
 MAX_SIDE = 20_000
 
+ONE_COLOUR = 32  # between the least and the greatest of each channel
 _UPRIGHT = {  # by EXIF's orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -150,6 +151,8 @@ def _shrunk(image: Image.Image, longest: int | None) -> Image.Image:
         return image
     if image.mode in ("P", "PA", "1"):  # colours that cannot be averaged
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    elif image.mode.startswith("I;16"):  # Pillow cannot reduce it
+        image = Image.fromarray(eight_bits(np.asarray(image).astype(np.uint16)))
     return image.reduce(-(-max(image.size) // longest))
 
 
@@ -177,7 +180,7 @@ def _on_ground(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
     visible = colours[alpha >= 128] if (alpha >= 128).any() else colours[alpha > 0]
     if alpha.min() == 255 or len(visible) == 0:
         return np.where(alpha[..., None] > 0, colours, 255).astype(np.uint8)
-    if visible.std(axis=0).max() < 16:
+    if np.ptp(visible, axis=0).max() < ONE_COLOUR:
         return np.repeat(255 - alpha[..., None], 3, axis=2)
     if len(visible) < alpha.size / 2:
         ground = np.full(3, 255.0 if visible.mean() < 128 else 0.0)
@@ -208,7 +211,7 @@ def eight_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
     """Return numbers, 0 or above, as uint8.
 
     uint8 as it is, bool 0 or 255, uint16 from 0-65535; of others, the full scale is the least of
-    1, 255 and 65535 that holds them, or else their maximum.
+    1, 255 and 65535 that holds them, give or take a fifth, or else their maximum.
     """
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array)
@@ -218,5 +221,6 @@ def eight_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
         return (array >> 8).astype(np.uint8)
     top = float(array.max())
     scales = [1.0] if array.dtype.kind == "f" else []
-    full = next((scale for scale in (*scales, 255.0, 65535.0) if top <= scale), top)
+    # A hair above the full scale comes of arithmetic, more of it of an interpolation.
+    full = next((scale for scale in (*scales, 255.0, 65535.0) if top <= 1.2 * scale), top)
     return np.rint(array.astype(np.float64) * (255 / full)).clip(0, 255).astype(np.uint8)
