@@ -191,6 +191,11 @@ def test_things_in_the_background_are_left_out():
     assert text(picture) == NUMBERS
 
 
+def test_explanation_of_a_thin_picture_stays_small():
+    sheet = draw_explanation(read(np.full((20_000, 1), 255, np.uint8), Templates()))
+    assert max(sheet.size) < 5000
+
+
 def test_explanation_frames_digits_and_shows_what_the_model_saw():
     page = write("35")
     reading = read(page.picture(), Templates())

@@ -12,7 +12,7 @@ from digitmlp.reading import Digit, Reading
 BLUE, VERMILION = "#0072b2", "#d55e00"  # digits; what is no digit
 ZOOM = 3  # of the images below the picture
 TILE, CAPTION, GAP = SIDE * ZOOM, 20, 8
-NARROWEST, WIDEST = 480, 1600  # pixels: small pictures are magnified, large ones shrunk
+NARROWEST, WIDEST, HIGHEST = 480, 1600, 4000  # pixels: magnified or shrunk to these
 
 
 def save_explanation(reading: Reading, path: Path) -> None:
@@ -30,13 +30,14 @@ def draw_explanation(reading: Reading) -> Image.Image:
     digits = [digit for number in reading.numbers for digit in number.digits]
     picture = Image.fromarray(reading.pixels).convert("RGB")
     width = min(max(picture.width, NARROWEST), WIDEST)
-    picture = picture.resize((width, max(1, round(picture.height * width / picture.width))))
+    zoom = min(width / picture.width, HIGHEST / picture.height)
+    picture = picture.resize([max(1, round(side * zoom)) for side in picture.size])
     columns = width // (TILE + GAP)
     height = picture.height + GAP + -(-len(digits) // columns) * (TILE + CAPTION + GAP)
     sheet = Image.new("RGB", (width, height), "white")
     sheet.paste(picture)
     draw = ImageDraw.Draw(sheet)
-    scale = width / reading.size[0]
+    scale = picture.width / reading.size[0]
     for place, digit in enumerate(digits):
         _draw_box(draw, digit, scale)
         row, column = divmod(place, columns)
