@@ -66,8 +66,8 @@ def find_pieces(ink: NDArray[np.uint8]) -> Pieces:
     found = find_components(mask)
     count = len(found) + 1
     sizes = longest(found.boxes)
-    around = np.pad(mask, 1, mode="edge")
-    inner = around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:]
+    padded = np.pad(mask, 1, mode="edge")
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     outline = np.bincount(found.labels[mask & ~inner], minlength=count)[1:]
     # A stroke of this thickness has half its outline on either side.
     thickness = 2 * found.areas / np.maximum(outline, 1)
