@@ -172,10 +172,10 @@ def _edge_level(strength: Floats, edges: Floats) -> Floats:
 
 
 def _ruled(mask: Mask) -> Mask:
-    """Return the pixels of ruled lines across: three or more, thin, straight, parallel and long,
-    that reach both sides of the picture, as the level strokes of a row of fives do not.
+    """Return the pixels of ruled lines across: three or more, thin, straight, parallel and long.
 
-    What crosses them stays.
+    They reach both sides of the picture, or beyond all ink between them, as the level strokes of
+    a row of fives do not. What crosses them stays.
     """
     height, width = mask.shape
     drop = np.rint(_slope(mask) * (np.arange(width) - width / 2)).astype(np.int64)
@@ -195,8 +195,14 @@ def _ruled(mask: Mask) -> Mask:
     if usual > min(mask.shape) / 60:
         return np.zeros_like(mask)
     thin = lines & (depths <= 1.6 * usual + 1)
-    reached, margin = np.flatnonzero(thin.any(0)), MARGIN * width
-    if reached[0] > margin or reached[-1] < width - 1 - margin:
+    margin = MARGIN * width
+    near = np.convolve(rows_of_lines, np.ones(2 * (slack + round(usual)) + 1), "same") > 0
+    between = np.flatnonzero((level & ~near[:, None]).sum(0) > usual)
+    first, last = between[[0, -1]] if len(between) else (width, 0)
+    reached = np.flatnonzero(thin.any(0))
+    if reached[0] > max(margin, first - margin) or reached[-1] < min(
+        width - 1 - margin, last + margin
+    ):
         return np.zeros_like(mask)
     ruled: Mask = np.take_along_axis(
         thin, (np.arange(height)[:, None] - drop).clip(0, height - 1), 0
