@@ -77,7 +77,9 @@ class AugmentConfig:
     sharpness: float = setting(1.0, "steepness of edges, by which half of the images are sharper")
     redrawn: float = setting(0.0, "share of ones and sevens drawn anew, as in Europe")
     spoiled: float = setting(0.5, "share of images to which what follows is done")
-    light: float = setting(0.0, "share of the way to full ink by which the ground is raised")
+    light: float = setting(
+        0.0, "share of the way to full ink by which the ground is raised, less to one side"
+    )
     noise: float = setting(0.0, "standard deviation of noise, as a share of full ink")
     blur: float = setting(0.0, "share of a 3×3 mean, and of a mean along a line of 7 pixels")
     erase: float = setting(
