@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from scipy.ndimage import label
 
 from digitmlp.judge import Judge
 from digitmlp.layout import find_lines
@@ -19,6 +20,15 @@ def two_rings() -> np.ndarray:
     return np.asarray(picture)
 
 
+def read(ink: np.ndarray, recognize) -> list[str]:
+    """Return each line's digits, a ? for what is none."""
+    pieces = find_pieces(ink)
+    lines = read_lines(pieces, find_lines(pieces.boxes, pieces.height), Judge(recognize, 0))
+    return [
+        "".join(str(glyph.digit) if glyph.is_digit else "?" for glyph in line) for line in lines
+    ]
+
+
 @pytest.mark.parametrize(("score", "text"), [(4.0, "00"), (1.0, "?"), (-2.0, "?")])
 def test_a_piece_is_cut_only_into_digits_beyond_doubt(score, text):
     def recognize(images):
@@ -28,10 +38,27 @@ def test_a_piece_is_cut_only_into_digits_beyond_doubt(score, text):
         probabilities[:, 0] = 0.991
         return probabilities, np.where(is_whole, -6, score).astype(np.float32)
 
-    pieces = find_pieces(two_rings())
-    assert len(pieces) == 1
-    lines = read_lines(pieces, find_lines(pieces.boxes, pieces.height), Judge(recognize, 0))
-    read = [
-        "".join(str(glyph.digit) if glyph.is_digit else "?" for glyph in line) for line in lines
-    ]
-    assert read == [text]
+    assert len(find_pieces(two_rings())) == 1
+    assert read(two_rings(), recognize) == [text]
+
+
+def two_hooks(right: int) -> np.ndarray:
+    """Return ink of two hooks, 80 by 55 pixels, the lower one so much farther to the right."""
+    picture = Image.new("L", (220, 140), 0)
+    draw = ImageDraw.Draw(picture)
+    for left, top in ((20, 15), (20 + right, 60)):
+        draw.line([(left, top), (left + 80, top), (left + 5, top + 55)], fill=255, width=6)
+    return np.asarray(picture)
+
+
+@pytest.mark.parametrize(("right", "text"), [(30, "3"), (38, "3"), (85, "77")])
+def test_pieces_above_each_other_are_parts_of_one_digit_however_sure_each_is(right, text):
+    def recognize(images):
+        levels = [label((image > 127).sum(1) > 8)[1] for image in images]  # long strokes
+        digits = [3 if count == 2 else 7 for count in levels]
+        probabilities = np.full((len(images), 10), 0.005, np.float32)
+        probabilities[range(len(images)), digits] = 0.955
+        return probabilities, np.full(len(images), 5, np.float32)
+
+    assert len(find_pieces(two_hooks(right))) == 2
+    assert read(two_hooks(right), recognize) == [text]

@@ -4,8 +4,10 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from digitmlp.cuts import cut
 from digitmlp.judge import Glyph, Judge
@@ -19,6 +21,7 @@ PART_DOUBT = 4.0  # times its doubt: half a letter is a digit more often, but se
 PER_TIGHTNESS = 3.0  # by how much its piece is narrower than two digits, in heights of the line
 PER_ONE = 0.6  # such a part taken for a 1, which any straight stroke resembles
 PER_JOIN = 0.6  # a digit put together, for each piece more
+PER_OVERLAP = 3.0  # two digits of which one stands above the other, by the columns they share
 PER_HEIGHT = 6.0  # a piece passed over as a dot or dirt, by its share of the line's height
 UNKNOWN = 2.0  # a whole piece that is no digit; more where it is as wide as several
 ODD = 3.0  # the same on a line on which a digit was read without doubt
@@ -28,6 +31,7 @@ CERTAIN = 0.9  # probability from which a piece is neither cut nor joined with a
 JOINED = 0.25  # of the line's height: pieces farther apart are no parts of one digit
 LARGEST = 1.4  # digit put together from pieces, in heights of the line
 PAIR = 1.1  # width of two digits that touch, likewise
+TOGETHER = 0.5  # of its columns shared with the next: the two may be parts of one digit
 STEEP = 0.1  # slope from which a line's digits may be turned with it
 
 
@@ -73,7 +77,7 @@ def _read_line(pieces: Pieces, line: list[int], judge: Judge) -> list[Glyph]:
         and glyph.probability >= CERTAIN
         and glyph.box[2] - glyph.box[0] <= 1.1 * height
     }
-    if len(sure) == len(line) and not _any_above(pieces.boxes[line]):
+    if len(sure) == len(line) and not (_overlaps(pieces.boxes[line]) > TOGETHER).any():
         return alone
     if len(sure) >= 2 and len(sure) >= len(large) / 2:
         judge = dataclasses.replace(judge, threshold=judge.threshold - COMPANY)
@@ -81,6 +85,7 @@ def _read_line(pieces: Pieces, line: list[int], judge: Judge) -> list[Glyph]:
     spans = list(_spans(atoms.boxes, owners, sure, height))
     glyphs = judge(atoms, [list(range(*span)) for span in spans])
     candidates = []
+    above = _overlaps(atoms.boxes) * [one != other for one, other in pairwise(owners)]
     for (first, end), glyph in zip(spans, glyphs, strict=True):
         joined = len(set(owners[first:end])) - 1
         # A character starts or ends in the middle of a piece where the next atom is of the same.
@@ -96,17 +101,19 @@ def _read_line(pieces: Pieces, line: list[int], judge: Judge) -> list[Glyph]:
             tightness = max(0.0, PAIR - (right - left) / height)
             cost += PER_CUT + PER_TIGHTNESS * tightness + PER_ONE * (glyph.digit == 1)
             cost += (PART_DOUBT - 1) * glyph.doubt
+        cost += PER_OVERLAP * (above[first - 1] if first else 0)
         candidates.append(_Candidate(first, end, cost, glyph))
     for place, side in enumerate(longest(atoms.boxes)):
         candidates.append(_Candidate(place, place + 1, PER_HEIGHT * float(side) / height, None))
     return _cheapest(candidates, len(owners))
 
 
-def _any_above(boxes: Boxes) -> bool:
-    """Return whether one of the boxes (n, 4) and the next share most columns: parts of a digit?"""
+def _overlaps(boxes: Boxes) -> NDArray[np.float64]:
+    """Return (n - 1,): the share of the narrower one's columns that a box and the next share."""
     shared = np.minimum(boxes[1:, 2], boxes[:-1, 2]) - np.maximum(boxes[1:, 0], boxes[:-1, 0])
     wide = boxes[:, 2] - boxes[:, 0]
-    return bool((shared > 0.5 * np.minimum(wide[1:], wide[:-1])).any())
+    overlaps: NDArray[np.float64] = np.maximum(shared, 0) / np.minimum(wide[1:], wide[:-1])
+    return overlaps
 
 
 def _cheapest(candidates: list[_Candidate], count: int) -> list[Glyph]:
@@ -137,8 +144,8 @@ def _spans(
             if len(taken) > 1 and taken[-1] != taken[-2]:
                 left, right = boxes[end - 2], boxes[end - 1]
                 apart = max(right[0] - left[2], left[0] - right[2])
-                above = _any_above(boxes[end - 2 : end])
-                if (pieces <= sure and not above) or apart > JOINED * height or len(pieces) > 3:
+                aside = _overlaps(boxes[end - 2 : end])[0] <= TOGETHER
+                if (pieces <= sure and aside) or apart > JOINED * height or len(pieces) > 3:
                     break
             box = around(boxes[first:end])
             if len(pieces) > 1 and max(box[2] - box[0], box[3] - box[1]) > LARGEST * height:
