@@ -47,6 +47,38 @@ def test_digits_that_stay_digits_are_neither_turned_nor_mirrored():
     assert set(mirrored.unique().tolist()) == {1 + label for label in (3, 4, 7)}
 
 
+def in_one_quarter() -> torch.Tensor:
+    """Return an image (10, 784) for each digit, whose ink, at the top left, tells which it is."""
+    images = torch.zeros(10, 28, 28)
+    images[:, :14, :14] = torch.arange(10).float()[:, None, None] + 1
+    return images.flatten(1)
+
+
+def labels_with_ink(made: torch.Tensor, down: slice, right: slice) -> set[float]:
+    return {ink - 1 for ink in made.view(-1, 28, 28)[:, down, right].unique().tolist() if ink}
+
+
+def test_what_is_a_digit_upside_down_is_not_turned_so():
+    turned = outliers.misused(in_one_quarter(), torch.arange(10), 300, random())[:100]
+    top, bottom = slice(14), slice(14, None)
+    assert labels_with_ink(turned, bottom, bottom) == {3, 4, 7}
+    assert not labels_with_ink(turned, top, top)
+    aside = {1, 2, 3, 4, 5, 7, 8}
+    assert labels_with_ink(turned, top, bottom) == labels_with_ink(turned, bottom, top) == aside
+
+
+def test_bows_are_even_and_bend_too_much_for_a_one():
+    points = outliers.bows(500, random())
+    first, middle, last = points[:, 0], points[:, 15:17].mean(1), points[:, -1]
+    chord = (first - last).norm(dim=1)
+    assert torch.allclose((first - middle).norm(dim=1), (last - middle).norm(dim=1), atol=1e-4)
+    bend = (middle - (first + last) / 2).norm(dim=1) / chord
+    assert 0.14 < bend.min() < 0.18
+    assert 0.45 < bend.max() <= 0.5
+    is_upright = (first - last)[:, 1].abs() > 0.9 * chord
+    assert 0.5 < is_upright.float().mean() < 0.75
+
+
 def test_scribbles_are_strokes_without_gaps():
     made = outliers.scribbles(200, random()).view(-1, 28, 28)
     share = (made > 127).float().mean((1, 2))

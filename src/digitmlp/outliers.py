@@ -1,8 +1,8 @@
 """Made-up images that are no digits, from which a network learns what to refuse.
 
 They come from digits and from chance alone: digits turned, mirrored, laid over each other or
-squeezed together, random strokes, spots and noise. Nobody's letters, symbols or things are among
-them, so that refusing those is not learned by heart.
+squeezed together, random strokes, bows, spots and noise. Nobody's letters, symbols or things are
+among them, so that refusing those is not learned by heart.
 """
 
 import math
@@ -14,12 +14,14 @@ from torch import Tensor
 from digitmlp.digits import SIDE
 from digitmlp.strokes import INK, POINTS, draw, drawing, straight
 
-# What still is a digit, or might be taken for another, when it is turned by 90° or mirrored.
+# What still is a digit, or might be taken for another, when it is turned by 90°, mirrored or turned
+# by 180°.
 NOT_TURNED = (0, 6, 9)
-NOT_MIRRORED = (0, 1, 2, 5, 6, 8, 9)
+NOT_MIRRORED = NOT_UPSIDE_DOWN = (0, 1, 2, 5, 6, 8, 9)
 
 STROKES, CORNERS = 3, 4  # most strokes of a scribble, and points that bend each
 TURNING = 1.5  # length of a stroke that turns, in distances between its ends
+BOWS = 0.2  # share of the scribbles
 SHARES = {"scribbles": 0.4, "misused": 0.3, "spots": 0.17}  # the rest is noise
 
 
@@ -40,7 +42,7 @@ def make_outliers(images: Tensor, labels: Tensor, count: int, random: torch.Gene
 
 def scribbles(count: int, random: torch.Generator) -> Tensor:
     """Return (count, 784): a few strokes each, straight or bent, some of them symmetric; or a
-    single one that turns so much that it is no 1.
+    single one that turns or bows so much that it is no 1.
     """
     chance = drawing(random)
     corners = chance(count, STROKES, CORNERS, 2) * 2 - 1
@@ -57,18 +59,35 @@ def scribbles(count: int, random: torch.Generator) -> Tensor:
     wanted = 2 + (chance(count) < 0.5).long()  # strokes
     length = points[:, 0].diff(dim=1).norm(dim=-1).sum(1)
     turns = length > TURNING * (points[:, 0, 0] - points[:, 0, -1]).norm(dim=-1)
-    wanted = torch.where(turns & (chance(count) < 0.5), 1, wanted)[:, None, None, None]
+    wanted = torch.where(turns & (chance(count) < 0.5), 1, wanted)
+    is_bow = chance(count) < BOWS
+    points[:, 0] = torch.where(is_bow[:, None, None], bows(count, random), points[:, 0])
+    wanted = torch.where(is_bow, 1, wanted)[:, None, None, None]
     order = torch.arange(STROKES, device=random.device)[:, None, None]
     points = torch.where(order < wanted, points, points[:, :1])
     return draw(points.flatten(1, 2), random)
 
 
+def bows(count: int, random: torch.Generator) -> Tensor:
+    """Return points (count, POINTS, 2) of bows, pointed to square, half of them upright."""
+    chance = drawing(random)
+    along = torch.linspace(-math.pi / 2, math.pi / 2, POINTS, device=random.device).sin()
+    along = along.expand(count, -1)
+    depth, power = 0.3 + 0.7 * chance(count, 1), 1.5 * 4 ** chance(count, 1)
+    across = depth * (1 - along.abs() ** power)
+    tilt = torch.where(chance(count, 1) < 0.5, 0.7, 2 * math.pi) * (chance(count, 1) - 0.5)
+    angle = tilt + math.pi * (chance(count, 1) < 0.5)
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    return torch.stack([across * cos - along * sin, across * sin + along * cos], -1)
+
+
 def misused(images: Tensor, labels: Tensor, count: int, random: torch.Generator) -> Tensor:
     """Return at most (count, 784): digits turned, mirrored, overlaid, or two in place of one."""
     third = -(-count // 3)
-    turned = _some(images, _none_of(labels, NOT_TURNED), third, random)
-    half = len(turned) // 2
-    turned = torch.cat([turned[:half].rot90(1, (1, 2)), turned[half:].rot90(-1, (1, 2))])
+    down = _some(images, _none_of(labels, NOT_UPSIDE_DOWN), third // 3, random).rot90(2, (1, 2))
+    aside = _some(images, _none_of(labels, NOT_TURNED), third - len(down), random)
+    half = len(aside) // 2
+    turned = [aside[:half].rot90(1, (1, 2)), aside[half:].rot90(-1, (1, 2)), down]
     mirrored = _some(images, _none_of(labels, NOT_MIRRORED), third, random).flip(2)
     all_rows = torch.arange(len(images), device=images.device)
     one, other = (_some(images, all_rows, third, random) for _ in range(2))
@@ -81,7 +100,7 @@ def misused(images: Tensor, labels: Tensor, count: int, random: torch.Generator)
     pair[:, 7:21, 12:26] = torch.maximum(pair[:, 7:21, 12:26], right)
     peaks = pair.amax((1, 2), keepdim=True).clamp_min(1)
     pair *= INK / peaks
-    return torch.cat([turned, mirrored, over, pair])[:count].flatten(1)
+    return torch.cat([*turned, mirrored, over, pair])[:count].flatten(1)
 
 
 def spots(count: int, random: torch.Generator) -> Tensor:
