@@ -62,6 +62,18 @@ def test_a_shadow_over_digits_hides_none(ink):
     assert text(lit(page, light, ink)) == NUMBERS
 
 
+@pytest.mark.parametrize(
+    ("oval", "light"), [((388, 78, 692, 666), 0.52), ((397, 267, 683, 725), 0.41)]
+)
+def test_a_shadow_beside_faint_ink_turns_it_not_into_paper(oval, light):
+    page = write(NUMBERS, size=(540, 740), at=(150, 40), height=30, pen=3)
+    shadow = Image.new("L", (540, 740), 255)
+    ImageDraw.Draw(shadow).ellipse(oval, round(255 * light))
+    soft = np.asarray(shadow.filter(ImageFilter.GaussianBlur(20))) / 255
+    x, y = np.linspace(-1, 1, 540), np.linspace(-1, 1, 740)[:, None]
+    assert text(lit(page, soft * (1 - 0.1 * np.abs(x + y)), 170)) == NUMBERS
+
+
 @pytest.mark.parametrize("degrees", [0, 3, -5])
 @pytest.mark.parametrize(("kind", "margin"), [("ruled", 0), ("ruled", 80), ("squared", 0)])
 def test_lines_of_the_paper_are_no_digits(kind, degrees, margin):

@@ -11,6 +11,7 @@ Mask = NDArray[np.bool_]
 
 COARSE = 128  # pixels on the shorter side of the coarse copy in which light and paper are judged
 WINDOWS = (3, 6, 16)  # radii, in coarse pixels, of windows that strokes may be narrower than
+NEAR = 8  # coarse pixels, the surroundings of a stroke
 NEARLY = 0.8  # share of the bends that a window need explain of what the best one does
 LINES = 3  # fewer lines across are none of the paper's
 MARGIN = 0.04  # of the picture's width, up to which they reach
@@ -34,9 +35,9 @@ def find_ink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.zeros(grey.shape, np.uint8)
     if max(grey.shape) > SNIPPET:
         grey = _evenly_lit(grey)
-    if not _ink_is_dark(grey):
-        grey = 255 - grey
     edges = _edges(grey)
+    if not _ink_is_dark(grey, edges):
+        grey = 255 - grey
     strength = _ground(grey) - grey
     level = _edge_level(strength, edges)
     ink = _ink(strength, _faint_level(strength, level))
@@ -73,14 +74,21 @@ def _grey(pixels: NDArray[np.uint8]) -> Floats:
     return grey.astype(np.float32)
 
 
-def _ink_is_dark(grey: Floats) -> bool:
-    """Return whether the pixels that depart far from their surroundings do so to the dark side."""
+def _ink_is_dark(grey: Floats, edges: Floats) -> bool:
+    """Return whether the pixels that depart far from their surroundings do so to the dark side.
+
+    Of surroundings near and far, as a stroke may be thick and a shadow large. Pixels at sharp edges
+    count most: a shadow has soft ones.
+    """
     coarse = _coarse(grey)
     if max(grey.shape) <= SNIPPET:
-        departure = coarse - np.median(_frame(coarse))
-    else:
-        departure = coarse - _blurred(coarse, max(coarse.shape) // 8)
-    return bool((departure**3).sum() <= 0)
+        return bool(((coarse - np.median(_frame(coarse))) ** 3).sum() <= 0)
+    weight = _highest(_coarse(edges), 1)
+    skew = 0.0
+    for radius in (NEAR, max(coarse.shape) // 8):
+        cubes = (coarse - _blurred(coarse, radius)) ** 3 * weight
+        skew += float(cubes.sum() / max(np.abs(cubes).sum(), 1e-9))
+    return skew <= 0
 
 
 def _evenly_lit(grey: Floats) -> Floats:
