@@ -116,20 +116,22 @@ def test_best_epoch_is_the_one_of_lowest_validation_loss():
     assert loss == pytest.approx(min(losses))
 
 
-def test_one_cycle_may_have_its_best_epoch_in_the_last_tenth_alone():
-    one_cycle = dataclasses.replace(QUICK, epochs=20, schedule="one-cycle")
-    losses = [0.5, *[0.1] * 10, *[0.3] * 7, 0.25, 0.2]
+def test_the_last_epoch_of_one_cycle_is_the_best_one():
     history = [
-        loop.Epoch(number, 0.0, 0.0, 0.0, 0.0, loss, 0.0) for number, loss in enumerate(losses, 1)
+        loop.Epoch(number, 0.0, 0.0, 0.0, 0.0, loss, 0.0)
+        for number, loss in enumerate((0.5, 0.1, 0.3), 1)
     ]
-    best = [
-        epoch.epoch
-        for epoch in history
-        if loop.is_best(epoch, history[: epoch.epoch - 1], 20, one_cycle)
-    ]
-    assert best == [1, 2, 19, 20]
-    constant = dataclasses.replace(one_cycle, schedule="constant")
-    assert not loop.is_best(history[-1], history[:-1], 20, constant)
+    bests = {
+        schedule: [
+            epoch.epoch
+            for epoch in history
+            if loop.is_best(
+                epoch, history[: epoch.epoch - 1], dataclasses.replace(QUICK, schedule=schedule)
+            )
+        ]
+        for schedule in ("constant", "one-cycle")
+    }
+    assert bests == {"constant": [1, 2], "one-cycle": [1, 2, 3]}
 
 
 def test_without_validation_the_last_epoch_is_kept():

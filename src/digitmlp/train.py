@@ -25,7 +25,6 @@ from digitmlp.strokes import redraw
 from digitmlp.teacher import Teacher
 
 EVALUATION_ROWS = 1024  # a batch without gradients: it stays in the cache
-SETTLED = 0.9  # share of the epochs after which a one-cycle training can have its best one
 
 
 class Stopped(Exception):  # noqa: N818 - a request that was followed, not an error
@@ -109,7 +108,7 @@ def fit(
             )
         judged = evaluate(training.network, validation) if validation else (None, None)
         epoch = Epoch(number, training.seconds, rate, loss, hits, *judged)
-        if is_best(epoch, training.history, total_epochs, config):
+        if is_best(epoch, training.history, config):
             training.best = {
                 name: value.clone() for name, value in training.network.state_dict().items()
             }
@@ -153,19 +152,17 @@ def lesson(
     return images, targets
 
 
-def is_best(epoch: Epoch, history: list[Epoch], total: int, config: TrainConfig) -> bool:
+def is_best(epoch: Epoch, history: list[Epoch], config: TrainConfig) -> bool:
     """Return whether no epoch before has a lower validation loss; true without validation rows.
 
-    With one cycle the last tenth of all epochs stands for itself: with the rate still high, an
-    early epoch's loss may be lower, its probabilities being more cautious, while it errs more.
+    With one cycle every epoch is better than those before it: the rate falls to 0, and by the few
+    digits on which a loss differs, one of the last epochs would be kept by chance.
     """
-    if epoch.validation_loss is None:
+    if epoch.validation_loss is None or config.schedule == "one-cycle":
         return True
-    settled = 0 if config.schedule == "constant" else int(SETTLED * total)
-    rivals = history[settled:] if epoch.epoch > settled else history
     return all(
-        rival.validation_loss is None or epoch.validation_loss < rival.validation_loss
-        for rival in rivals
+        before.validation_loss is None or epoch.validation_loss < before.validation_loss
+        for before in history
     )
 
 
