@@ -3,7 +3,7 @@
 # make check   format, lint (the Dockerfile too), types, layers
 # make bench   speed beside the tutorial's loop and other trainers: DATA=path/to/digit-recognizer.zip
 # make bench-serve   the service beside LitServe and BentoML
-# make weights the weights that come with the package, from DATA=…: under three hours on two cores
+# make weights the weights that come with the package, from DATA=…: two hours on two cores
 .PHONY: run test check format docs bench bench-serve bench-pictures weights clean
 
 PYTHON ?= python3
@@ -62,7 +62,7 @@ weights: .venv/train
 	$(BIN)/digitmlp predict "$(DATA)" --model runs/committee.onnx --out results/committee.csv
 	$(BIN)/digitmlp train "$(DATA)" --preset compact $(SPLIT) $(TEACHER) --resume --out runs/compact
 	$(BIN)/digitmlp export runs/compact --compact --out src/digitmlp/weights.onnx
-	$(BIN)/digitmlp train "$(DATA)" --preset fast --hidden 512,256 --epochs 160 $(SPLIT) $(TEACHER) --resume --out runs/tutorial-network
+	$(BIN)/digitmlp train "$(DATA)" --preset best --hidden 512,256 --epochs 160 $(SPLIT) $(TEACHER) --resume --out runs/tutorial-network
 	cp runs/tutorial-network/submission.csv results/tutorial-network.csv
 
 clean:
