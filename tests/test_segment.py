@@ -62,3 +62,18 @@ def test_pieces_above_each_other_are_parts_of_one_digit_however_sure_each_is(rig
 
     assert len(find_pieces(two_hooks(right))) == 2
     assert read(two_hooks(right), recognize) == [text]
+
+
+def test_slanted_digits_side_by_side_stay_apart():
+    picture = Image.new("L", (120, 140), 0)
+    draw = ImageDraw.Draw(picture)
+    for foot in (20, 40):
+        draw.line([(foot + 40, 20), (foot, 120)], fill=255, width=7)
+
+    def recognize(images):
+        probabilities = np.full((len(images), 10), 0.005, np.float32)
+        probabilities[:, 1] = 0.955
+        return probabilities, np.full(len(images), 5, np.float32)
+
+    assert len(find_pieces(np.asarray(picture))) == 2
+    assert read(np.asarray(picture), recognize) == ["11"]

@@ -21,17 +21,20 @@ PART_DOUBT = 4.0  # times its doubt: half a letter is a digit more often, but se
 PER_TIGHTNESS = 3.0  # by how much its piece is narrower than two digits, in heights of the line
 PER_ONE = 0.6  # such a part taken for a 1, which any straight stroke resembles
 PER_JOIN = 0.6  # a digit put together, for each piece more
-PER_OVERLAP = 3.0  # two digits of which one stands above the other, by the columns they share
+PER_OVERLAP = 3.0  # a digit above or below the piece before it, by the columns they share
 PER_HEIGHT = 6.0  # a piece passed over as a dot or dirt, by its share of the line's height
 UNKNOWN = 2.0  # a whole piece that is no digit; more where it is as wide as several
 ODD = 3.0  # the same on a line on which a digit was read without doubt
 
 COMPANY = 3.0  # what is among digits is a digit with a score lower by so much
-CERTAIN = 0.9  # probability from which a piece is neither cut nor joined with another such
+CERTAIN = (
+    0.9  # probability from which a piece is neither cut nor joined with another such beside it
+)
 JOINED = 0.25  # of the line's height: pieces farther apart are no parts of one digit
 LARGEST = 1.4  # digit put together from pieces, in heights of the line
 PAIR = 1.1  # width of two digits that touch, likewise
-TOGETHER = 0.5  # of its columns shared with the next: the two may be parts of one digit
+TOGETHER = 0.5  # of the narrower one's columns shared: two pieces may be parts of one digit
+APART = 0.5  # of the flatter one's rows shared: neither of two pieces is above the other
 STEEP = 0.1  # slope from which a line's digits may be turned with it
 
 
@@ -77,7 +80,7 @@ def _read_line(pieces: Pieces, line: list[int], judge: Judge) -> list[Glyph]:
         and glyph.probability >= CERTAIN
         and glyph.box[2] - glyph.box[0] <= 1.1 * height
     }
-    if len(sure) == len(line) and not (_overlaps(pieces.boxes[line]) > TOGETHER).any():
+    if len(sure) == len(line) and not (_overlaps(pieces.boxes[line], 0) > TOGETHER).any():
         return alone
     if len(sure) >= 2 and len(sure) >= len(large) / 2:
         judge = dataclasses.replace(judge, threshold=judge.threshold - COMPANY)
@@ -85,7 +88,8 @@ def _read_line(pieces: Pieces, line: list[int], judge: Judge) -> list[Glyph]:
     spans = list(_spans(atoms.boxes, owners, sure, height))
     glyphs = judge(atoms, [list(range(*span)) for span in spans])
     candidates = []
-    above = _overlaps(atoms.boxes) * [one != other for one, other in pairwise(owners)]
+    above = _overlaps(atoms.boxes, 0) * (_overlaps(atoms.boxes, 1) < APART)
+    above *= [one != other for one, other in pairwise(owners)]
     for (first, end), glyph in zip(spans, glyphs, strict=True):
         joined = len(set(owners[first:end])) - 1
         # A character starts or ends in the middle of a piece where the next atom is of the same.
@@ -108,11 +112,14 @@ def _read_line(pieces: Pieces, line: list[int], judge: Judge) -> list[Glyph]:
     return _cheapest(candidates, len(owners))
 
 
-def _overlaps(boxes: Boxes) -> NDArray[np.float64]:
-    """Return (n - 1,): the share of the narrower one's columns that a box and the next share."""
-    shared = np.minimum(boxes[1:, 2], boxes[:-1, 2]) - np.maximum(boxes[1:, 0], boxes[:-1, 0])
-    wide = boxes[:, 2] - boxes[:, 0]
-    overlaps: NDArray[np.float64] = np.maximum(shared, 0) / np.minimum(wide[1:], wide[:-1])
+def _overlaps(boxes: Boxes, axis: int) -> NDArray[np.float64]:
+    """Return (n - 1,): the share that a box and the next have in common of the narrower one's
+    columns (axis 0), or of the flatter one's rows (axis 1).
+    """
+    first, last = boxes[:, axis], boxes[:, axis + 2]
+    shared = np.minimum(last[1:], last[:-1]) - np.maximum(first[1:], first[:-1])
+    sides = last - first
+    overlaps: NDArray[np.float64] = np.maximum(shared, 0) / np.minimum(sides[1:], sides[:-1])
     return overlaps
 
 
@@ -144,7 +151,7 @@ def _spans(
             if len(taken) > 1 and taken[-1] != taken[-2]:
                 left, right = boxes[end - 2], boxes[end - 1]
                 apart = max(right[0] - left[2], left[0] - right[2])
-                aside = _overlaps(boxes[end - 2 : end])[0] <= TOGETHER
+                aside = _overlaps(boxes[end - 2 : end], 0)[0] <= TOGETHER
                 if (pieces <= sure and aside) or apart > JOINED * height or len(pieces) > 3:
                     break
             box = around(boxes[first:end])
