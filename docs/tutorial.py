@@ -144,7 +144,7 @@ for epoch in loop.fit(training, train_set, validation, settings):
 # the validation loss rises, the network only learns its training digits by heart.
 
 # %%
-figures.curves(training.history)
+figures.curves(training.history, training.best_epoch)
 
 # %% [markdown]
 # ## Loading the saved model

@@ -41,7 +41,7 @@ def probable(*answers):
 
 def test_equal_figures_give_equal_bytes_without_a_date(tmp_path):
     for name in ("one.png", "two.png"):
-        figures.save(figures.curves(history(5)), tmp_path / name)
+        figures.save(figures.curves(history(5), 3), tmp_path / name)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
     with Image.open(tmp_path / "one.png") as image:
         assert set(image.info) == {"dpi"}
@@ -50,7 +50,7 @@ def test_equal_figures_give_equal_bytes_without_a_date(tmp_path):
 def test_save_to_an_impossible_place_says_so_and_leaves_nothing(tmp_path):
     path = tmp_path / "missing" / "curves.png"
     with pytest.raises(OutputError) as caught:
-        figures.save(figures.curves(history(1)), path)
+        figures.save(figures.curves(history(1), 1), path)
     assert str(caught.value) == f"{path}: cannot be written: No such file or directory"
     assert list(tmp_path.iterdir()) == []
 
@@ -58,7 +58,7 @@ def test_save_to_an_impossible_place_says_so_and_leaves_nothing(tmp_path):
 def test_figures_need_no_pyplot():
     code = (
         "import io, sys; from digitmlp import figures; from digitmlp.history import Epoch\n"
-        "figures.curves([Epoch(1, 1.0, 1.0, 1.0, 0.5, None, None)]).savefig(io.BytesIO())\n"
+        "figures.curves([Epoch(1, 1.0, 1.0, 1.0, 0.5, None, None)], 1).savefig(io.BytesIO())\n"
         "sys.exit(' '.join({'matplotlib.pyplot', 'torch', 'sklearn'} & set(sys.modules)) or 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -66,7 +66,7 @@ def test_figures_need_no_pyplot():
 
 def test_figures_leave_the_settings_of_others_alone():
     before = {name: matplotlib.rcParams[name] for name in drawing.STYLE}
-    figures.curves(history(2))
+    figures.curves(history(2), 2)
     assert {name: matplotlib.rcParams[name] for name in drawing.STYLE} == before
 
 
@@ -123,22 +123,23 @@ def test_many_samples_stay_one_page(tmp_path):
         assert max(image.size) <= 6000
 
 
-def test_curves_draw_every_value_and_mark_the_lowest_validation_loss():
+@pytest.mark.parametrize("best", [3, 5])
+def test_curves_draw_every_value_and_mark_the_epoch_that_was_kept(best):
     epochs = history(5)
-    loss, accuracy = figures.curves(epochs).axes
+    loss, accuracy = figures.curves(epochs, best).axes
     training, validation = loss.lines[:2]
     assert training.get_ydata().tolist() == [epoch.train_loss for epoch in epochs]
     assert validation.get_ydata().tolist() == [epoch.validation_loss for epoch in epochs]
     errors = [1 - epoch.validation_accuracy for epoch in epochs]
     assert accuracy.lines[1].get_ydata().tolist() == pytest.approx(errors)
     assert accuracy.yaxis_inverted()
-    assert loss.get_title("right") == "epoch 3: 0.2"
-    assert accuracy.get_title("right") == "epoch 3: 93.33%"
-    assert [line.get_xdata()[0] for line in (loss.lines[2], accuracy.lines[2])] == [3, 3]
+    assert loss.get_title("right") == f"epoch {best}: {epochs[best - 1].validation_loss:.3g}"
+    assert accuracy.get_title("right").startswith(f"epoch {best}: ")
+    assert [line.get_xdata()[0] for line in (loss.lines[2], accuracy.lines[2])] == [best, best]
 
 
 def test_curves_without_validation_show_training_alone(tmp_path):
-    figure = figures.curves(history(4, validated=False))
+    figure = figures.curves(history(4, validated=False), 4)
     assert [len(axes.lines) for axes in figure.axes] == [1, 1]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["training"]
     figures.save(figure, tmp_path / "curves.png")
@@ -146,7 +147,7 @@ def test_curves_without_validation_show_training_alone(tmp_path):
 
 @pytest.mark.parametrize("epochs", [1, 2, 30, 800])
 def test_curves_have_some_but_few_labels_on_each_axis(epochs):
-    for axes in figures.curves(history(epochs)).axes:
+    for axes in figures.curves(history(epochs), epochs).axes:
         assert 2 <= len(axes.get_yticks()) <= 9
         whole = [tick for tick in axes.get_xticks() if 1 <= tick <= epochs]
         assert all(tick == int(tick) for tick in whole)
@@ -155,7 +156,7 @@ def test_curves_have_some_but_few_labels_on_each_axis(epochs):
 
 def test_curves_place_an_accuracy_of_one_at_the_top_and_say_100_percent():
     axes = figures.curves(
-        [Epoch(1, 1, 1, 0.5, 0.9, None, None), Epoch(2, 1, 1, 0.1, 1, None, None)]
+        [Epoch(1, 1, 1, 0.5, 0.9, None, None), Epoch(2, 1, 1, 0.1, 1, None, None)], 2
     )
     lower = axes.axes[1]
     labels = {label.get_text(): label.get_position()[1] for label in lower.get_yticklabels()}
@@ -165,7 +166,7 @@ def test_curves_place_an_accuracy_of_one_at_the_top_and_say_100_percent():
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf"), 0.0])
 def test_curves_survive_losses_that_are_no_number(loss, tmp_path):
-    figures.save(figures.curves([Epoch(1, 1, 1, loss, 0.1, loss, 0.1)]), tmp_path / "curves.png")
+    figures.save(figures.curves([Epoch(1, 1, 1, loss, 0.1, loss, 0.1)], 1), tmp_path / "curves.png")
 
 
 def test_confusion_counts_mistakes_and_gives_the_diagonal_as_percentage():

@@ -147,6 +147,19 @@ def test_report_has_every_epoch(tmp_path):
     assert [row.get("class") for row in document.all("tr")].count("best") == 1
 
 
+@pytest.mark.parametrize(
+    ("schedule", "said"),
+    [
+        ("constant", "held out of training and chose the best epoch: 3"),
+        ("one-cycle", "held out of training: 3"),
+    ],
+)
+def test_report_says_what_the_validation_digits_chose(tmp_path, schedule, said):
+    settings = config()
+    settings["training"]["schedule"] = schedule
+    assert said in page(make(tmp_path / "run", config=settings)).text
+
+
 def test_test_part_is_the_headline_where_there_is_one(tmp_path):
     document = page(make(tmp_path / "run", measured=measured() | {"test": judged(mistakes=25)}))
     assert "97.56% of 1,025 digits read right" in document.text

@@ -64,9 +64,10 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     learning_rate        Adam's step size; the highest, with one-cycle
     hidden               widths of the hidden layers
     members              networks in the committee; their probabilities are averaged
-    validation_fraction  share of the rows of `fit` that chooses the best epoch and calibrates the
-                         probabilities, 0.2 in every preset. With 0, or where that is fewer than
-                         10 rows a class, all rows are trained on and the last epoch is kept
+    validation_fraction  share of the rows of `fit` that calibrates the probabilities, and with a
+                         constant rate chooses the best epoch; 0.2 in every preset. With 0, or
+                         where that is fewer than 10 rows a class, all rows are trained on and the
+                         last epoch is kept
     device               "auto" (the fastest there is), "cpu", "cuda" or "mps"
     verbose              say on stderr how each epoch went
     random_state         an int gives the same weights again, those of `digitmlp train --seed`

@@ -191,7 +191,7 @@ class Fitted:
         files.write(folder / "metrics.json", json.dumps(measured, indent=2) + "\n")
         drawn = {
             "samples": figures.samples(self.examples),
-            "curves": figures.curves(self.training.history),
+            "curves": figures.curves(self.training.history, self.training.best_epoch),
             "weights": figures.weights(network.first_layer().numpy()),
         }
         if self.judged:

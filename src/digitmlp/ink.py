@@ -77,8 +77,8 @@ def _grey(pixels: NDArray[np.uint8]) -> Floats:
 def _ink_is_dark(grey: Floats, edges: Floats) -> bool:
     """Return whether the pixels that depart far from their surroundings do so to the dark side.
 
-    Of surroundings near and far, as a stroke may be thick and a shadow large. Pixels at sharp edges
-    count most: a shadow has soft ones.
+    In a snippet, from its frame; else from surroundings near and far, as a stroke may be thick and
+    a shadow large, and most of all at sharp edges: a shadow has soft ones.
     """
     coarse = _coarse(grey)
     if max(grey.shape) <= SNIPPET:

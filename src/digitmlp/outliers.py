@@ -69,7 +69,7 @@ def scribbles(count: int, random: torch.Generator) -> Tensor:
 
 
 def bows(count: int, random: torch.Generator) -> Tensor:
-    """Return points (count, POINTS, 2) of bows, pointed to square, half of them upright."""
+    """Return points (count, POINTS, 2) of bows, pointed to square, most of them nearly upright."""
     chance = drawing(random)
     along = torch.linspace(-math.pi / 2, math.pi / 2, POINTS, device=random.device).sin()
     along = along.expand(count, -1)

@@ -80,6 +80,7 @@ def draw(
     chances: Probabilities,
     rows: NDArray[np.int64],
     history: list[Epoch],
+    best_epoch: int,
     first_layer: NDArray[np.float32],
 ) -> None:
     """Draw the figures of a run into the folder; those of mistakes need held-out digits.
@@ -90,7 +91,7 @@ def draw(
 
     drawn = {
         "samples": figures.samples(samples),
-        "curves": figures.curves(history),
+        "curves": figures.curves(history, best_epoch),
         "weights": figures.weights(first_layer),
     }
     labels = held_out.labels

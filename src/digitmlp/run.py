@@ -314,6 +314,7 @@ def _finish(job: Job, training: Training) -> dict[str, Any]:
             chances,
             job.validation_rows,
             training.history,
+            training.best_epoch,
             network.first_layer().numpy(),
         )
     results.write_metrics(folder, result, clock)

@@ -153,10 +153,11 @@ def lesson(
 
 
 def is_best(epoch: Epoch, history: list[Epoch], config: TrainConfig) -> bool:
-    """Return whether no epoch before has a lower validation loss; true without validation rows.
+    """Return whether this epoch is to be kept in place of those before.
 
-    With one cycle every epoch is better than those before it: the rate falls to 0, and by the few
-    digits on which a loss differs, one of the last epochs would be kept by chance.
+    With one cycle, or without validation rows, always: as the rate falls to 0 the network improves
+    to the end, while among the last epochs the validation loss differs by chance. Else where it is
+    the lowest so far.
     """
     if epoch.validation_loss is None or config.schedule == "one-cycle":
         return True
