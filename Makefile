@@ -61,7 +61,9 @@ weights: .venv/train
 	$(BIN)/digitmlp export $(BEST) --out runs/committee.onnx
 	$(BIN)/digitmlp predict "$(DATA)" --model runs/committee.onnx --out results/committee.csv
 	$(BIN)/digitmlp train "$(DATA)" --preset compact $(SPLIT) $(TEACHER) --resume --out runs/compact
-	$(BIN)/digitmlp export runs/compact --compact --out src/digitmlp/weights.onnx
+	$(BIN)/digitmlp train "$(DATA)" --preset compact $(SPLIT) $(TEACHER) --from runs/compact \
+		--epochs 80 --learning-rate 1.5e-3 --seed 2 --resume --out runs/compact-again
+	$(BIN)/digitmlp export runs/compact-again --compact --out src/digitmlp/weights.onnx
 	$(BIN)/digitmlp train "$(DATA)" --preset best --hidden 512,256 --epochs 160 $(SPLIT) $(TEACHER) --resume --out runs/tutorial-network
 	cp runs/tutorial-network/submission.csv results/tutorial-network.csv
 
