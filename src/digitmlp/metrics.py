@@ -12,6 +12,7 @@ from digitmlp.errors import DataError
 Probabilities = NDArray[np.float32]
 
 ECE_BINS = 15
+UNSURE = 0.1  # row of any label, which joins those that a temperature is fitted to
 COLDEST, HOTTEST = 0.05, 20.0  # temperatures beyond these speak of a broken model, not of doubt
 
 
@@ -165,15 +166,15 @@ def reliability(
 def fit_temperature(logits: NDArray[Any], labels: Labels) -> float:
     """Return the T, 0.05-20, for which softmax(logits / T) gives the labels the least loss.
 
-    logits (n, k), labels (n,). One row's weight goes to all classes alike (after Platt 1999):
-    answers that are all right would else ask for T = 0, and few rows would decide too much.
+    logits (n, k), labels (n,). A tenth of a row's weight goes to all classes alike (after Platt
+    1999): answers that are all right would else ask for T = 0, and few rows would decide too much.
     No rows: 1.
     """
     if len(labels) == 0:
         return 1.0
     logits = logits.astype(np.float64)
     logits -= logits.max(1, keepdims=True)
-    unsure = 1 / (len(labels) + 1)
+    unsure = UNSURE / (len(labels) + UNSURE)
     wanted = logits[np.arange(len(labels)), labels].mean() * (1 - unsure) + logits.mean() * unsure
     low, high = np.log(COLDEST), np.log(HOTTEST)
     for _ in range(32):  # the loss is convex in 1/T; bisection finds where its slope is 0
