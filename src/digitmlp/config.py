@@ -75,7 +75,9 @@ class AugmentConfig:
     )
     thickness: float = setting(0.0, "pixels by which strokes grow or shrink at each edge, to 1")
     sharpness: float = setting(1.0, "steepness of edges, by which half of the images are sharper")
-    redrawn: float = setting(0.0, "share of ones and sevens drawn anew, as in Europe")
+    redrawn: float = setting(
+        0.0, "share of zeros, ones, fours, fives, sevens drawn anew, as other hands write them"
+    )
     spoiled: float = setting(0.5, "share of images to which what follows is done")
     light: float = setting(
         0.0, "share of the way to full ink by which the ground is raised, less to one side"

@@ -1,9 +1,5 @@
-"""Strokes drawn on images, and digits of strokes: ones and sevens as they are written in Europe.
+"""Strokes drawn on images."""
 
-In MNIST, from American hands, a one is seldom more than a stroke and a seven seldom has a bar.
-"""
-
-import math
 from collections.abc import Callable
 
 import torch
@@ -47,50 +43,3 @@ def draw(points: Tensor, random: torch.Generator) -> Tensor:
     nearest = distances.amin(1).clamp_min(0).sqrt()
     soft = 1 + 1.5 * chance(count, 1)
     return ((radius - nearest) / soft + 0.5).clamp(0, 1) * (0.75 + 0.25 * chance(count, 1)) * INK
-
-
-def redraw(
-    images: Tensor, labels: Tensor, share: float, random: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Return images (B, 784), float32, a share of whose ones and sevens is drawn anew, and the
-    numbers of those rows.
-    """
-    chosen = drawing(random)(len(labels)) < share
-    ones = (chosen & (labels == 1)).nonzero()[:, 0]
-    sevens = (chosen & (labels == 7)).nonzero()[:, 0]
-    rows = torch.cat([ones, sevens])
-    strokes = [_ones(len(ones), random), _sevens(len(sevens), random)]
-    drawn = torch.cat([draw(points.flatten(1, 2), random) for points in strokes])
-    return images.float().index_copy(0, rows, drawn), rows
-
-
-def _ones(count: int, random: torch.Generator) -> Tensor:
-    """Return points (count, 3, POINTS, 2): a stem, an upstroke to its top, perhaps a foot."""
-    chance = drawing(random)
-    top = torch.stack([0.3 * (chance(count) - 0.3), -torch.ones(count, device=random.device)], 1)
-    foot = torch.stack([0.3 * (chance(count) - 0.5), torch.ones(count, device=random.device)], 1)
-    angle = math.radians(15) + math.radians(40) * chance(count)  # between upstroke and stem
-    # A long upstroke stays close to the stem: far from it, it would be the bar of a seven.
-    length = (0.4 + 1.2 * chance(count)) * (1.2 - angle / math.radians(90))
-    upstroke = top + length[:, None] * torch.stack([-torch.sin(angle), torch.cos(angle)], 1)
-    has_foot = (chance(count, 1) < 0.25).float()
-    wide = torch.stack([0.25 + 0.45 * chance(count), 0.1 * (chance(count) - 0.5)], 1) * has_foot
-    ends = [(top, foot), (upstroke, top), (foot - wide, foot + wide)]
-    return straight(torch.stack([torch.stack(pair, 1) for pair in ends], 1))
-
-
-def _sevens(count: int, random: torch.Generator) -> Tensor:
-    """Return points (count, 4, POINTS, 2): a top, a stem, mostly a bar, perhaps a serif."""
-    chance = drawing(random)
-    level = -torch.ones(count, device=random.device)
-    half = 0.45 + 0.35 * chance(count)
-    left = torch.stack([-half, level + 0.25 * (chance(count) - 0.4)], 1)
-    right = torch.stack([half, level], 1)
-    foot = torch.stack([0.6 * (chance(count) - 0.6), -level], 1)
-    middle = right.lerp(foot, 0.4 + 0.25 * chance(count, 1))
-    has_bar = (chance(count, 1) < 0.75).float()
-    bar = torch.stack([0.25 + 0.3 * chance(count), 0.3 * (chance(count) - 0.6)], 1) * has_bar
-    has_serif = (chance(count, 1) < 0.3).float()
-    drop = torch.stack([0.1 * (chance(count) - 0.5), 0.15 + 0.25 * chance(count)], 1) * has_serif
-    ends = [(left, right), (right, foot), (middle - bar, middle + bar), (left, left + drop)]
-    return straight(torch.stack([torch.stack(pair, 1) for pair in ends], 1))

@@ -17,11 +17,11 @@ from digitmlp.augment import Augment
 from digitmlp.config import ModelConfig, TrainConfig
 from digitmlp.errors import ConfigError, DataError, DigitmlpError
 from digitmlp.gradient import backpropagate
+from digitmlp.hands import redraw
 from digitmlp.history import Epoch
 from digitmlp.model import MLP, committee
 from digitmlp.outliers import make_outliers
 from digitmlp.split import Batch
-from digitmlp.strokes import redraw
 from digitmlp.teacher import Teacher
 
 EVALUATION_ROWS = 1024  # a batch without gradients: it stays in the cache
