@@ -31,32 +31,6 @@ def test_ink_is_found_in_a_shadow_with_a_sharp_edge():
     assert agreement(find_ink(pixels(page.picture(noise=1) * light)) >= 128, page.ink) > 0.9
 
 
-@pytest.mark.parametrize("way", [(60, 0), (50, 30), (50, -50), (20, -60)])
-def test_faint_strokes_are_found_up_to_strong_ones_that_they_cross(way):
-    strong, faint = Image.new("1", (420, 300)), Image.new("1", (420, 300))
-    ImageDraw.Draw(strong).line([(150, 80), (210, 220)], 1, 7)
-    ends = [(180 + way[0], 150 + way[1]), (180 - way[0], 150 - way[1])]
-    ImageDraw.Draw(faint).line(ends, 1, 5)
-    strong, faint = np.asarray(strong), np.asarray(faint)
-    picture = Image.fromarray(pixels(np.where(strong, 40, np.where(faint, 165, 230))))
-    ink = find_ink(np.asarray(picture.filter(ImageFilter.GaussianBlur(1)))) >= 128
-    assert ink[faint].mean() > 0.9
-    assert agreement(ink, strong | faint) > 0.8
-
-
-@pytest.mark.parametrize("blur", [1, 2])
-@pytest.mark.parametrize("way", [(30, 70), (0, 70), (60, -40), (50, 50)])
-def test_strong_strokes_with_soft_ends_do_not_grow(way, blur):
-    stroke = Image.new("1", (420, 300))
-    ends = [(180 + way[0], 150 + way[1]), (180 - way[0], 150 - way[1])]
-    ImageDraw.Draw(stroke).line(ends, 1, 7)
-    picture = Image.fromarray(pixels(np.where(stroke, 40, 230)))
-    ink = find_ink(np.asarray(picture.filter(ImageFilter.GaussianBlur(blur)))) >= 128
-    around = np.asarray(stroke.convert("L").filter(ImageFilter.MaxFilter(3))) > 0
-    assert ink.sum() > 0.9 * np.count_nonzero(stroke)
-    assert not (ink & ~around).any()
-
-
 @pytest.mark.parametrize("digit", "58")
 def test_ink_is_found_where_most_of_the_picture_lies_at_edges(digit):
     page = write(digit, size=(92, 112), at=(18, 10), height=92, pen=17)

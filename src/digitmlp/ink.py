@@ -40,7 +40,7 @@ def find_ink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         grey = 255 - grey
     strength = _ground(grey) - grey
     level = _edge_level(strength, edges)
-    ink = _ink(strength, _faint_level(grey, strength, level))
+    ink = _ink(strength, _faint_level(strength, level))
     if max(ink.shape) > SNIPPET:
         mask = ink >= WEAK
         lines = _ruled(mask)
@@ -58,48 +58,15 @@ def _ink(strength: Floats, level: Floats) -> NDArray[np.uint8]:
     return ((strength / level - 0.5).clip(0, 1) * 255).astype(np.uint8)
 
 
-def _faint_level(grey: Floats, strength: Floats, level: Floats) -> Floats:
-    """Return the level, lower along strokes that are fainter than others.
-
-    That is half of the strongest near. But a faint stroke may touch or cross a strong one, so it
-    is half of its own darkest line where there is one, seen in means of 3×3: noise has such lines.
-    """
+def _faint_level(strength: Floats, level: Floats) -> Floats:
+    """Return the level, lower along strokes that are fainter than others."""
     factor = _factor(strength.shape)
     height, width = strength.shape
     padded = np.pad(strength, ((0, -height % factor), (0, -width % factor)), mode="edge")
     blocks = padded.reshape(len(padded) // factor, factor, -1, factor)
     peaks = _highest(blocks.max((1, 3)), REACH)
     half = _expanded(_blurred(peaks, REACH) * np.float32(0.5), strength.shape)
-    lowest = LOWEST * level
-    if max(strength.shape) > SNIPPET:
-        own, asked = strength * np.float32(0.5), (strength > lowest) & (strength < half)
-        crest = _crest(_blurred(grey, 1), own, asked, max(BEND, REACH * factor))
-        half = np.minimum(half, -_highest(np.where(crest, -own, np.float32(-np.inf)), BEND))
-    return np.clip(half, lowest, level)
-
-
-def _crest(grey: Floats, depth: Floats, asked: Mask, reach: int) -> Mask:
-    """Return where, of the places asked for, the darkest line along a stroke is.
-
-    Across it, in one of four directions, it is lighter by the depth on either side, within reach
-    and before anything is darker: at the edge of a shadow one side is as dark. Along it, it is not
-    lighter by so much, as it would be at the soft end of a strong stroke.
-    """
-    padded, crest = np.pad(grey, reach, mode="edge"), np.pad(np.zeros_like(asked), reach)
-    greys, width = padded.ravel(), padded.shape[1]
-    wanted = np.flatnonzero(np.pad(asked, reach))
-    for across, along in ((1, width), (width + 1, width - 1), (width, 1), (width - 1, width + 1)):
-        light = greys[wanted] + depth[asked]
-        goes_on = (greys[[wanted - BEND * along, wanted + BEND * along]] < light).all(0)
-        places, light = wanted[goes_on], light[goes_on]
-        is_light = np.zeros((2, len(places)), bool)
-        for step in range(1, reach + 1):
-            sides = greys[[places - step * across, places + step * across]]
-            is_light |= sides >= light
-            kept = (is_light | (sides >= greys[places])).all(0)
-            places, light, is_light = places[kept], light[kept], is_light[:, kept]
-        crest.ravel()[places[is_light.all(0)]] = True
-    return crest[reach:-reach, reach:-reach]
+    return np.clip(half, LOWEST * level, level)
 
 
 def _grey(pixels: NDArray[np.uint8]) -> Floats:
