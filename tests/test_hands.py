@@ -1,11 +1,12 @@
 """Digits drawn anew, as other hands write them."""
 
+import numpy as np
 import pytest
 import torch
 from conftest import make_digits
 from scipy.ndimage import label
 
-from digitmlp import hands
+from digitmlp import hands, load
 from digitmlp.strokes import draw
 
 COUNT = 200
@@ -37,14 +38,12 @@ def test_of_other_digits_nothing_is_redrawn():
     assert len(rows) == 0
 
 
-def test_rows_take_the_digit_of_their_label():
-    # A zero alone has a hole in its middle and ink around it; a one has its ink there.
-    labels = torch.tensor([1, 0] * 50)
-    drawn, _ = hands.redraw(torch.zeros(100, 784), labels, 1.0, random())
-    middle = drawn.view(-1, 28, 28)[:, 12:16, 8:20].amax(2).amin(1)
-    heart = drawn.view(-1, 28, 28)[:, 13:15, 13:15].mean((1, 2))
-    assert (heart[labels == 0] < 128).float().mean() > 0.8
-    assert (middle[labels == 1] > 100).float().mean() > 0.9
+@pytest.mark.parametrize("digit", hands.HANDS)
+def test_drawn_digits_are_what_their_label_says(digit):
+    labels = torch.full((COUNT,), digit)
+    drawn, _ = hands.redraw(torch.zeros(COUNT, 784), labels, 1.0, random())
+    found = load().predict(drawn.to(torch.uint8).numpy().reshape(-1, 28, 28))
+    assert np.mean(found == digit) > 0.9
 
 
 @pytest.mark.parametrize("digit", hands.HANDS)
@@ -63,6 +62,9 @@ def test_zeros_close_and_some_are_square():
     high = (flat[..., 1] > 0.95).float().mean(1)  # the share of the loop that is its foot
     assert high.min() < 0.15
     assert high.max() > 0.2
+    wide = flat[..., 0].amax(1)
+    assert wide.min() < 0.45
+    assert wide.max() > 0.85
 
 
 def test_upstroke_of_a_one_stays_nearer_its_stem_than_the_bar_of_a_seven():
@@ -70,6 +72,16 @@ def test_upstroke_of_a_one_stays_nearer_its_stem_than_the_bar_of_a_seven():
     lean = lambda a, b: torch.atan2(*(b - a).abs().unbind(-1))  # noqa: E731 - from the vertical
     assert lean(one[:, 1, 0], one[:, 1, -1]).rad2deg().max() < 60
     assert lean(seven[:, 0, 0], seven[:, 0, -1]).rad2deg().min() > 70
+
+
+@pytest.mark.parametrize(
+    ("make", "stroke", "share"),
+    [(hands.ones, 2, 0.3), (hands.sevens, 2, 0.75), (hands.sevens, 3, 0.3)],
+)
+def test_some_have_a_foot_a_bar_or_a_serif(make, stroke, share):
+    drawn = make(COUNT, random())[:, stroke]
+    is_there = (drawn[:, 0] - drawn[:, -1]).norm(dim=1) > 0.1
+    assert is_there.float().mean() == pytest.approx(share, abs=0.12)
 
 
 def test_fours_are_closed_or_open_and_some_lack_half_a_stem():

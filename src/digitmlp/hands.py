@@ -1,8 +1,8 @@
 """Digits made of strokes, as other hands than MNIST's write them.
 
-There, from American hands, a one is seldom more than a stroke, a seven seldom has a bar, and the
-bowl of a five, which may curl in, seldom follows a square neck. Every function returns points
-(count, strokes, POINTS, 2), x to the right and y down, of digits that reach from -1 to 1.
+There, from American hands, a one is seldom more than a stroke, a seven seldom has a bar, and a five
+seldom has a square neck or a bowl that curls in. Every function of a digit returns points (count,
+strokes, POINTS, 2), x to the right and y down, that reach about from -1 to 1; `draw` scales them.
 """
 
 import math
