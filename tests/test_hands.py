@@ -52,7 +52,7 @@ def test_digits_reach_from_top_to_foot_and_hardly_aside(digit):
     low, high = points.amin(1), points.amax(1)
     torch.testing.assert_close(high[:, 1], torch.ones(COUNT), atol=0.2, rtol=0)
     torch.testing.assert_close(low[:, 1], -torch.ones(COUNT), atol=0.2, rtol=0)
-    assert points[..., 0].abs().max() < 1.7
+    assert points[..., 0].abs().max() < 1.3
 
 
 def test_zeros_close_and_some_are_square():
