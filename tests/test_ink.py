@@ -138,6 +138,17 @@ def test_a_cut_goes_through_the_narrow_place_between_two_digits():
     assert cut(pieces, [0], {0}, 60)[1] == [0]
 
 
+def test_a_cut_follows_the_gap_between_digits_that_no_straight_line_parts():
+    row, column = np.mgrid[:70, :60]
+    aside = column - np.rint(5 * np.sin(row / 10)).astype(int)
+    inside = (row >= 5) & (row < 65)
+    left, right = ((aside >= edge) & (aside < edge + 12) & inside for edge in (15, 30))
+    touching = (row >= 33) & (row < 36) & (aside >= 15) & (aside < 42)
+    ink = np.where(left | right | touching, np.uint8(255), np.uint8(0))
+    atoms, _ = cut(find_pieces(ink), [0], set(), 60)
+    assert not set(atoms.labels[left]) & set(atoms.labels[right])
+
+
 @pytest.mark.parametrize(("margin", "looks"), [(0, 2), (20, 1)])
 def test_a_picture_cut_to_its_ink_is_looked_at_half_as_wide_too(margin, looks):
     page = write("0", size=(200, 200))

@@ -5,8 +5,11 @@ from numpy.typing import NDArray
 
 from digitmlp.pieces import Boxes, Pieces
 
-FEW = 3  # cuts through a piece, and two more for each height that it is wide
-LEANS = (-0.5, -0.25, 0.0, 0.25, 0.5)  # of cuts: pixels to the right at the top, a pixel of height
+FEW = 4  # cuts through a piece, and two more for each height that it is wide
+ASIDE = 1.0  # what a step aside costs a cut, in pixels of ink
+
+Floats = NDArray[np.float64]
+Columns = NDArray[np.int64]
 
 
 def cut(pieces: Pieces, line: list[int], sure: set[int], height: float) -> tuple[Pieces, list[int]]:
@@ -23,8 +26,8 @@ def cut(pieces: Pieces, line: list[int], sure: set[int], height: float) -> tuple
         own = pieces.labels[place] == number
         part = np.zeros(own.shape, np.int64)
         if number not in sure:
-            for column, lean in _cut_lines(own, height):
-                part += _columns(own.shape) > column + _offsets(len(own), lean)[:, None]
+            for seam in _seams(own, height):
+                part += np.arange(right - left) > seam[:, None]
         for each in np.unique(part[own]):
             inside = own & (part == each)
             labels[place][inside] = len(owners)
@@ -35,37 +38,50 @@ def cut(pieces: Pieces, line: list[int], sure: set[int], height: float) -> tuple
     return Pieces(pieces.ink, labels, np.array(boxes), pieces.height), owners
 
 
-def _cut_lines(own: NDArray[np.bool_], height: float) -> list[tuple[int, float]]:
-    """Return where a piece (h, w) is best cut: columns at half its height, and leans; from left."""
+def _seams(own: NDArray[np.bool_], height: float) -> list[Columns]:
+    """Return the best cuts through a piece (h, w), from left: (h,), the column in each row.
+
+    They go from the top to the bottom, a column aside a row at most, through little ink.
+    """
     high, wide = own.shape
     margin = int(0.12 * height)
     if wide < 0.35 * height or high < 0.4 * height or wide <= 2 * margin:
         return []
-    crossed = []
-    for lean in LEANS:
-        columns = _columns(own.shape) + _offsets(high, lean)[:, None]
-        inside = (columns >= 0) & (columns < wide)
-        ink = np.take_along_axis(own, columns.clip(0, wide - 1), 1) & inside
-        crossed.append(ink.sum(0) + 0.02 * high * abs(lean))
-    least = np.min(crossed, axis=0)  # pixels of ink under the best cut through each column
-    leans = np.argmin(crossed, axis=0)
-    smooth = np.convolve(np.pad(least, 2, mode="edge"), np.ones(5) / 5, "valid")
+    middle = high // 2
+    above, from_above = _ways(own[: middle + 1])
+    below, from_below = _ways(own[middle:][::-1])
+    costs = above + below - own[middle]  # of the best cut through each column
+    smooth = np.convolve(np.pad(costs, 2, mode="edge"), np.ones(5) / 5, "valid")
     most = FEW + int(2 * wide / height)
-    chosen: list[tuple[int, float]] = []
+    chosen: list[int] = []
     for column in np.argsort(smooth[margin : wide - margin], kind="stable") + margin:
-        if len(chosen) == most or least[column] > 0.45 * high:
+        if len(chosen) == most or costs[column] > 0.45 * high:
             break
-        if all(abs(column - other) >= margin for other, _ in chosen):
-            chosen.append((int(column), LEANS[leans[column]]))
-    return sorted(chosen)
+        if all(abs(column - other) >= margin for other in chosen):
+            chosen.append(int(column))
+    return [
+        np.concatenate([_way(from_above, column), _way(from_below, column)[-2::-1]])
+        for column in sorted(chosen)
+    ]
 
 
-def _columns(shape: tuple[int, ...]) -> NDArray[np.int64]:
-    return np.broadcast_to(np.arange(shape[1]), shape)
+def _ways(own: NDArray[np.bool_]) -> tuple[Floats, Columns]:
+    """Return what the best ways from the first row of ink (h, w) to the last cost, (w,), and how
+    far to the right each place's way is in the row before, (h - 1, w).
+    """
+    costs, steps = own[0].astype(np.float64), []
+    for row in own[1:]:
+        beside = np.pad(costs, 1, constant_values=np.inf) + ASIDE
+        choices = np.stack([beside[:-2], costs, beside[2:]])
+        best = choices.argmin(0)
+        costs = np.take_along_axis(choices, best[None], 0)[0] + row
+        steps.append(best - 1)
+    return costs, np.array(steps, np.int64).reshape(-1, own.shape[1])
 
 
-def _offsets(high: int, lean: float) -> NDArray[np.int64]:
-    """Return how far to the right a leaning cut is at each row, from where it is half way down."""
-    offsets = lean * (high / 2 - np.arange(high))
-    rounded: NDArray[np.int64] = np.rint(offsets).astype(np.int64)
-    return rounded
+def _way(steps: Columns, column: int) -> Columns:
+    """Return (h,): the columns of the best way to this one in the last row."""
+    way = [column]
+    for step in steps[::-1]:
+        way.append(way[-1] + int(step[way[-1]]))
+    return np.array(way[::-1])
