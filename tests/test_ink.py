@@ -8,7 +8,7 @@ from strokes import pixels, write
 from digitmlp.components import find_components
 from digitmlp.cuts import cut
 from digitmlp.glyph import narrowed, stroke_thickness, to_digit
-from digitmlp.ink import find_ink, run_lengths
+from digitmlp.ink import WEAK, find_ink, run_lengths
 from digitmlp.judge import Judge
 from digitmlp.layout import find_lines
 from digitmlp.pieces import cut_out, find_pieces, look
@@ -29,6 +29,26 @@ def test_ink_is_found_in_a_shadow_with_a_sharp_edge():
     page = write("47\n25")
     light = np.where(np.arange(page.ink.shape[1]) > 140, 0.5, 1.0)
     assert agreement(find_ink(pixels(page.picture(noise=1) * light)) >= 128, page.ink) > 0.9
+
+
+@pytest.mark.parametrize(("ink", "light", "blur"), [(140, 0.5, 3), (170, 0.5, 6), (190, 0.35, 15)])
+def test_the_soft_rim_of_a_shadow_is_no_ink(ink, light, blur):
+    page = write("47\n25", size=(800, 600), at=(120, 150), height=70, pen=7)
+    shadow = Image.new("L", (800, 600), 255)
+    ImageDraw.Draw(shadow).ellipse((330, -200, 1100, 500), fill=int(255 * light))
+    lit = np.asarray(shadow.filter(ImageFilter.GaussianBlur(blur))) / 255
+    found = find_ink(pixels(page.picture(ink, noise=2) * lit)) >= WEAK
+    assert found[page.ink].mean() > 0.95
+    assert not found[~page.ink].any()
+
+
+@pytest.mark.parametrize(("blur", "noise"), [(4, 0), (3, 12), (0, 25)])
+def test_digits_out_of_focus_or_in_noise_stay_ink(blur, noise):
+    page = write("47\n25", size=(800, 600), at=(120, 150), height=70, pen=7)
+    seen = Image.fromarray(page.picture(90)).filter(ImageFilter.GaussianBlur(blur))
+    grain = noise * np.random.default_rng(0).standard_normal(page.ink.shape)
+    found = find_ink(pixels(np.asarray(seen) + grain)) >= WEAK
+    assert found[page.ink].mean() > 0.8
 
 
 @pytest.mark.parametrize("digit", "58")

@@ -58,3 +58,10 @@ def _merged(count: int, upper: NDArray[np.int64], lower: NDArray[np.int64]) -> N
         np.minimum.at(least, np.maximum(one, other), np.minimum(one, other))
         while (least[least] != least).any():
             least = least[least]
+
+
+def outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the pixels of a mask (h, w) that have one beside, above or below that is none."""
+    padded = np.pad(mask, 1, mode="edge")
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask & ~inner

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from digitmlp.components import find_components
+from digitmlp.components import find_components, outline
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -21,6 +21,8 @@ WEAK = 90  # ink that is part of a stroke
 SEED = 1.28  # strength, in edge levels, that a stroke has somewhere
 LOWEST = 0.35  # edge level of the faintest parts of a stroke, in edge levels near it
 REACH = 3  # coarse pixels within which the strongest part of a stroke sets the level
+SHARP, SOFT = 0.9, 0.5  # where most pieces of ink have edges along so much of their outline, one
+OUTLINE = 30  # that has them along less is the rim of a shadow; pixels that tell enough of a piece
 FAINT = 6.0  # grey levels at a stroke's edge; less is noise
 
 
@@ -46,12 +48,30 @@ def find_ink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         lines = _ruled(mask)
         if lines.any():  # squared paper has lines down the page too
             ink[lines | _ruled(mask.T).T] = 0
-    found = find_components(ink >= WEAK)
+    mask = ink >= WEAK
+    found = find_components(mask)
+    count = len(found) + 1
     seeds = strength >= SEED * level
-    firm = np.bincount(found.labels[seeds], minlength=len(found) + 1) > 0
+    firm = np.bincount(found.labels[seeds], minlength=count) > 0
+    if max(ink.shape) > SNIPPET:
+        firm &= ~_soft(found.labels, outline(mask), edges > 0, firm)
     firm[0] = True
     ink[~firm[found.labels]] = 0
     return ink
+
+
+def _soft(labels: NDArray[np.int32], rim: Mask, edges: Mask, firm: Mask) -> Mask:
+    """Return (n,): which pieces have a soft outline where others' are sharp, as shadows have.
+
+    In a picture that is out of focus, or where noise hides its edges, none.
+    """
+    length = np.bincount(labels[rim], minlength=len(firm))
+    share = np.bincount(labels[rim & edges], minlength=len(firm)) / np.maximum(length, 1)
+    told = firm & (length >= OUTLINE)
+    if not told.any() or np.median(share[told]) < SHARP:
+        return np.zeros_like(firm)
+    soft: Mask = told & (share < SOFT)
+    return soft
 
 
 def _ink(strength: Floats, level: Floats) -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from digitmlp.components import find_components
+from digitmlp.components import find_components, outline
 from digitmlp.ink import WEAK, find_ink
 
 Boxes = NDArray[np.int64]
@@ -66,11 +66,9 @@ def find_pieces(ink: NDArray[np.uint8]) -> Pieces:
     found = find_components(mask)
     count = len(found) + 1
     sizes = longest(found.boxes)
-    padded = np.pad(mask, 1, mode="edge")
-    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    outline = np.bincount(found.labels[mask & ~inner], minlength=count)[1:]
+    around_each = np.bincount(found.labels[outline(mask)], minlength=count)[1:]
     # A stroke of this thickness has half its outline on either side.
-    thickness = 2 * found.areas / np.maximum(outline, 1)
+    thickness = 2 * found.areas / np.maximum(around_each, 1)
     able = (sizes >= 6) & (found.areas >= 12)
     drawn = able & (thickness <= SOLID * sizes)
     if drawn.any():
