@@ -71,3 +71,11 @@ def test_other_facts_are_refused(change, sentence):
 def test_what_is_no_card_is_refused(text):
     with pytest.raises(ModelError, match=r"^here: its metadata is not digitmlp's: "):
         Card.from_text(text, "here")
+
+
+def test_card_of_format_1_which_knows_no_further_digits_is_read():
+    card = Card(model=ModelConfig(), training=TrainConfig(), data="d", also=("a", "b"))
+    assert Card.from_text(card.to_text(), "here") == card
+    facts = json.loads(card.to_text()) | {"format": 1}
+    del facts["also"]
+    assert Card.from_text(json.dumps(facts), "here").also == ()

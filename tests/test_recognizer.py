@@ -226,11 +226,11 @@ def with_card(whole: bytes, change) -> onnx.ModelProto:
     ("change", "sentence"),
     [
         (
-            lambda text: text.replace('"format":1', '"format":2'),
-            "written in format 2, this version of digitmlp reads up to 1; install a newer one",
+            lambda text: text.replace('"format":2', '"format":9'),
+            "written in format 9, this version of digitmlp reads up to 2; install a newer one",
         ),
         (
-            lambda text: text.replace('"format":1,', ""),
+            lambda text: text.replace('"format":2,', ""),
             "its metadata is not digitmlp's: 'format' is missing",
         ),
         (

@@ -10,7 +10,7 @@ from digitmlp.config import ModelConfig, TrainConfig
 from digitmlp.errors import ModelError
 
 KEY = "digitmlp"  # of the metadata entry that holds the card
-FORMAT = 1  # raised when files written from then on can no longer be read by older versions
+FORMAT = 2  # raised when files written from then on can no longer be read by older versions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,6 +18,7 @@ class Card:
     """The facts that travel with the weights.
 
     data         SHA-256 of the labelled digits that the run was given (see Digits.digest)
+    also         SHA-256 of each further set of labelled digits that it learned
     temperature  divides the logits (of a committee: the log probabilities) before the softmax
                  (Guo et al. 2017); fitted on validation rows
     threshold    a score below it is no digit: 1 in 400 of the validation digits scores lower
@@ -29,6 +30,7 @@ class Card:
     model: ModelConfig
     training: TrainConfig
     data: str
+    also: tuple[str, ...] = ()
     temperature: float = 1.0
     threshold: float = 0.0
     held_out: dict[str, float] | None = None
@@ -53,7 +55,8 @@ class Card:
             del facts["seal"]
             model = config.from_dict(ModelConfig, facts.pop("model"))
             training = config.from_dict(TrainConfig, facts.pop("training"))
-            return Card(model=model, training=training, **facts)
+            also = tuple(facts.pop("also", ()))  # format 1 has none
+            return Card(model=model, training=training, also=also, **facts)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else error
             raise ModelError(f"{where}: its metadata is not digitmlp's: {what}") from error

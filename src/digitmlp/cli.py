@@ -98,6 +98,13 @@ def train(
             help="Learn from the answers of this run, or of several as a committee.",
         ),
     ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DATA",
+            help="Learn these labelled digits too, such as your own; none of them is held out.",
+        ),
+    ] = None,
     as_json: Json = False,
     threads: Threads = None,
 ) -> None:
@@ -122,6 +129,7 @@ def train(
         resume=resume,
         fine_tune=fine_tune,
         teacher=teacher or (),
+        also=also or (),
         device=device,
         threads=threads or context.obj,
         model={

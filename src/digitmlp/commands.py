@@ -35,7 +35,12 @@ def evaluate(
     digits = concatenate(list(source.stream_test())) if tested else source.read_train()
     if include_training:
         digits = concatenate([source.read_train(), digits]) if tested and source.train else digits
-    elif digits.digest() == loaded.card.data:
+    elif (digest := digits.digest()) in loaded.card.also:
+        raise DataError(
+            f"{source.name}: the model was trained on all of these rows; give other data, or "
+            "--include-training"
+        )
+    elif digest == loaded.card.data:
         run = recognizer.find(model).parent
         rows = runfolder.validation_rows(run, loaded.card, len(digits))
         if not rows:

@@ -25,7 +25,7 @@ from digitmlp import (
 )
 from digitmlp import train as loop
 from digitmlp.card import Card
-from digitmlp.digits import CLASSES, Digits, Source
+from digitmlp.digits import CLASSES, Digits, Source, concatenate
 from digitmlp.errors import ConfigError, DataError, ModelError
 from digitmlp.interrupt import Interrupted, deferred
 from digitmlp.model import MLP, committee, score
@@ -59,7 +59,9 @@ class Job:
     @property
     def card(self) -> Card:
         plan = self.plan
-        return Card(model=plan.model, training=plan.training, data=plan.data_sha256)
+        return Card(
+            model=plan.model, training=plan.training, data=plan.data_sha256, also=plan.also_sha256
+        )
 
 
 def train(
@@ -70,6 +72,7 @@ def train(
     resume: bool = False,
     fine_tune: Path | None = None,
     teacher: Sequence[Path] = (),
+    also: Sequence[str] = (),
     device: str = "auto",
     threads: int | None = None,
     model: dict[str, Any] | None = None,
@@ -77,6 +80,7 @@ def train(
 ) -> tuple[Path, dict[str, Any]]:
     """Train on DATA, evaluate, predict its test part; return the run folder and metrics.json.
 
+    also             more of what DATA may be, whose labelled digits are learned and not held out
     model, training  settings in place of the preset's; a None among them keeps the preset's
     """
     clock = Clock()
@@ -87,6 +91,7 @@ def train(
         data=plan.data if data is None else runfolder.absolute(data),
         start=plan.start if fine_tune is None else str(fine_tune.resolve()),
         teacher=tuple(str(path.resolve()) for path in teacher) or plan.teacher,
+        also=tuple(map(runfolder.absolute, also)) or plan.also,
         device=plan.device if device == "auto" else device,
         threads=threads or plan.threads,
     )
@@ -167,18 +172,43 @@ def _read(folder: Path, plan: Plan, device: torch.device, clock: Clock) -> Job:
     rows, validation_rows = stratified_split(
         labels, plan.training.validation, plan.training.of_the_split
     )
+    more = _read_more(plan.also, source, digits.select(validation_rows))
+    learned = concatenate([replace(digits.select(rows), names=None), *more])
+    assert learned.labels is not None
+    digests = tuple(part.digest() for part in more)
     return Job(
         folder=folder,
-        plan=replace(plan, data_sha256=digits.digest()),
+        plan=replace(plan, data_sha256=digits.digest(), also_sha256=digests),
         source=source,
         digits=digits,
         rows=rows,
         validation_rows=validation_rows,
-        train_set=tensors(digits.images[rows], labels[rows], device),
+        train_set=tensors(learned.images, learned.labels, device),
         validation=tensors(digits.images[validation_rows], labels[validation_rows], device),
         device=device,
         clock=clock,
     )
+
+
+def _read_more(also: Sequence[str], source: Source, held_out: Digits) -> list[Digits]:
+    """Return the labelled digits of more sources, nameless; note what was passed over as of the
+    first source. Raises DataError where a digit is one of those held out.
+    """
+    known = {image.tobytes() for image in held_out.images}
+    parts = []
+    for name in also:
+        more = sources.open_source(name)
+        digits = more.read_train()
+        source.bad.extend(more.bad)
+        shared = sum(image.tobytes() in known for image in digits.images)
+        if shared:
+            raise DataError(
+                f"{name}: {shared:,} of its digits are held out of {source.name} for validation; "
+                "learned as well they would make it look better than it is: give other digits, or "
+                "--validation 0"
+            )
+        parts.append(replace(digits, names=None))
+    return parts
 
 
 def _begin(job: Job, resume: bool) -> Training:
@@ -215,9 +245,11 @@ def _introduce(job: Job, training: Training) -> None:
     """Say what is about to happen, and how long it takes if it takes long."""
     plan, rows, weights = job.plan, len(job.train_set), training.network.parameter_count()
     say(
-        f"{job.source.name}: {rows:,} × {plan.model.inputs} to train on, "
+        f"{job.source.name}: {len(job.rows):,} × {plan.model.inputs} to train on, "
         f"{len(job.validation):,} to validate"
     )
+    if plan.also:
+        say(f"{', '.join(plan.also)}: {rows - len(job.rows):,} more to train on")
     say(
         f"MLP {plan.model.describe()}: {weights:,} weights, on {job.device.type} "
         f"({_device_name(job.device)}, {torch.get_num_threads()} threads, "
@@ -267,7 +299,9 @@ def _fit(job: Job, training: Training, teacher: MLP | None) -> None:
     with deferred() as signal, EpochProgress(total, len(training.history)) as progress:
         began = time.perf_counter() - training.seconds  # of an epoch that was interrupted
         try:
-            for epoch in loop.fit(training, job.train_set, validation, config, signal, teacher):
+            for epoch in loop.fit(
+                training, job.train_set, validation, config, signal, teacher, len(job.rows)
+            ):
                 clock.seconds["train"] += epoch.seconds
                 clock.seconds["validate"] += time.perf_counter() - began - epoch.seconds
                 progress.show(epoch)

@@ -26,6 +26,8 @@ class Plan:
     data_sha256  of the labelled digits; empty before they were read
     start        the model whose weights it starts from, a path made absolute; None: random ones
     teacher      the runs from whose committee it learns, paths made absolute
+    also         more DATA whose labelled digits it learns, paths made absolute
+    also_sha256  of the digits of each; empty before they were read
     device, threads  to compute on; not refused when others are given, but kept when none are
     """
 
@@ -36,6 +38,8 @@ class Plan:
     data_sha256: str = ""
     start: str | None = None
     teacher: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    also_sha256: tuple[str, ...] = ()
     device: str = "auto"
     threads: int | None = None
 
@@ -105,6 +109,7 @@ def write_config(folder: Path, plan: Plan, validation_rows: list[int], **facts: 
         "training": asdict(plan.training),
         "from": plan.start,
         "teacher": plan.teacher,
+        "also": {"sources": plan.also, "sha256": plan.also_sha256},
         **facts,
         "versions": versions(),
     }
@@ -131,6 +136,8 @@ def read_plan(folder: Path) -> Plan:
             training=config.from_dict(TrainConfig, settings["training"]),
             start=settings["from"],
             teacher=tuple(settings.get("teacher", ())),
+            also=tuple(settings.get("also", {}).get("sources", ())),
+            also_sha256=tuple(settings.get("also", {}).get("sha256", ())),
             device=settings["device"],
             threads=settings["threads"],
         )
@@ -186,6 +193,8 @@ def refuse_changes(before: Plan, now: Plan) -> None:
         changes.append(f"from {before.start} → {now.start}")
     if before.teacher != now.teacher:
         changes.append(f"teacher {before.teacher} → {now.teacher}")
+    if before.also_sha256 != now.also_sha256:
+        changes.append(f"also {_named_also(before)} → {_named_also(now)}")
     if before.data_sha256 != now.data_sha256:
         changes.append(f"data {before.data_sha256[:12]} ({before.data}) → {now.data_sha256[:12]}")
     if changes:
@@ -193,6 +202,11 @@ def refuse_changes(before: Plan, now: Plan) -> None:
             f"a resumed run keeps its settings and data, but: {'; '.join(changes)}; "
             "leave them as they were, or start a new run with another --out"
         )
+
+
+def _named_also(plan: Plan) -> str:
+    pairs = zip(plan.also_sha256, plan.also, strict=True)
+    return ", ".join(f"{digest[:12]} ({name})" for digest, name in pairs) or "nothing"
 
 
 def absolute(data: str) -> str:

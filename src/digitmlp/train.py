@@ -64,10 +64,12 @@ def fit(
     config: TrainConfig,
     stop: Callable[[], object] = lambda: False,
     teacher: MLP | None = None,
+    taught_rows: int | None = None,
 ) -> Iterator[Epoch]:
     """Train to the last epoch, yielding the record of each.
 
-    With a teacher, its answers are learned in place of the labels.
+    With a teacher, its answers are learned in place of the labels: for so many rows from the first
+    on, else for all.
 
     Which epoch is the best one, `is_best` tells.
     Raises Stopped between two steps once `stop()` is true, DataError when there are too few rows
@@ -76,6 +78,7 @@ def fit(
     device, model = train.images.device, training.network.config
     augment = Augment(config.augment, device) if config.augment else None
     bounds = batch_bounds(len(train), config.batch_size)
+    own = len(train) if taught_rows is None else taught_rows
     shown = sum(end - first + made_up(end - first, config) for first, end in bounds)  # an epoch
     total_epochs = epochs(config, len(train))
     for number in range(len(training.history) + 1, total_epochs + 1):
@@ -93,7 +96,8 @@ def fit(
                 batch = Batch(
                     train.images.index_select(0, rows), train.labels.index_select(0, rows)
                 )
-                images, targets = lesson(batch, model, config, random, augment, taught)
+                by_label = rows >= own
+                images, targets = lesson(batch, by_label, model, config, random, augment, taught)
                 rate = learning_rate(done + step, total_epochs * len(bounds), config)
                 training.totals += train_step(training, images, targets, rate, products)
                 training.step = step + 1
@@ -121,6 +125,7 @@ def fit(
 
 def lesson(
     batch: Batch,
+    by_label: Tensor,
     model: ModelConfig,
     config: TrainConfig,
     random: torch.Generator,
@@ -130,20 +135,18 @@ def lesson(
     """Return what a step learns: images (n, inputs) and the outputs' probabilities (n, outputs).
 
     The batch, changed as the settings say, and, where the network has an output for nothing,
-    images made up for it.
+    images made up for it. A teacher answers for the rows that are not `by_label` (n,).
     """
     images = clean = batch.images
     targets = wanted(batch.labels, model.classes, config.label_smoothing)
-    redrawn = None
     if config.augment and config.augment.redrawn:
         images, redrawn = redraw(images, batch.labels, config.augment.redrawn, random)
+        by_label = by_label.index_fill(0, redrawn, True)
     if augment:
         images, clean = augment(images, random)
     if teacher:
-        answers = teacher(clean)
-        if redrawn is not None:  # of these it may never have seen the like
-            answers[redrawn] = targets[redrawn]
-        targets = answers
+        # Of what other hands wrote it may never have seen the like.
+        targets = torch.where(by_label[:, None], targets, teacher(clean))
     if model.nothing:
         odd = make_outliers(clean.float(), batch.labels, made_up(len(batch), config), random)
         images = torch.cat([images.float(), odd])
