@@ -57,6 +57,19 @@ def test_people_get_a_line_for_each_number(command, finished, pictures):
     assert out == f"{pictures / 'more' / 'blank.png'}\n  no digits\n"
 
 
+def test_folder_without_pictures_is_named_and_the_others_are_read(
+    command, finished, pictures, tmp_path
+):
+    (tmp_path / "empty" / "deep").mkdir(parents=True)
+    (tmp_path / "empty" / "notes.txt").write_text("nothing to see")
+    code, out, err = command("read", tmp_path / "empty", pictures / "more", "--model", finished)
+    assert code == 3
+    assert out == f"{pictures / 'more' / 'blank.png'}\n  no digits\n"
+    assert err == (
+        f"digitmlp: {tmp_path / 'empty'}: holds no pictures; give a picture or a folder with some\n"
+    )
+
+
 def test_explanations_are_saved_as_pictures(command, finished, pictures, tmp_path):
     code, _, _ = command(
         "read", pictures / "drawing.png", "--model", finished, "--explain", tmp_path / "seen"

@@ -110,8 +110,10 @@ def train(
 ) -> None:
     """Train on DATA, measure, and predict its test part: the main job.
 
-    Reads, splits, trains with progress, keeps the best epoch, exports, evaluates, draws, reports,
-    and writes submission.csv where DATA has a test part. Without DATA: the 1,797 digits of UCI.
+    Reads, splits, trains with progress, keeps the best epoch (of a one-cycle
+    preset, the last), exports, evaluates, draws, reports, and writes
+    submission.csv where DATA has a test part.
+    Without DATA: the 1,797 digits of UCI.
 
     Example:  digitmlp train digit-recognizer.zip --preset tutorial
     """

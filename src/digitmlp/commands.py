@@ -107,6 +107,7 @@ def read(
         files.make_folder(explain)
     number = 0
     for given in paths:
+        before = number
         bad: list[str] = []
         for path in folder.pictures_in(given, bad):
             number += 1
@@ -122,6 +123,8 @@ def read(
                 if explain:
                     save_explanation(result, explain / f"{number:04}-{path.stem}.png")
                 yield result
+        if number == before and not bad:
+            bad.append(f"{given}: holds no pictures; give a picture or a folder with some")
         for sentence in bad:
             yield Unread(str(given), sentence)
 
