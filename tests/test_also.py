@@ -54,6 +54,15 @@ def test_more_digits_are_learned_and_none_of_them_is_held_out(tmp_path, capsys):
     assert commands.evaluate(str(more), folder, include_training=True)["count"] == len(high)
 
 
+def test_teacher_that_knows_no_such_digits_does_not_spoil_them(tmp_path):
+    low, high = halves(400)
+    data, more = write_csv(tmp_path / "low.csv", low), write_csv(tmp_path / "high.csv", high)
+    teacher = train(data, tmp_path / "teacher", **LEARNED)
+    folder = train(data, tmp_path / "run", also=[str(more)], teacher=[teacher], **LEARNED)
+    _, others = halves(300, seed=1)
+    assert (recognizer.load(folder).predict(others.images) == others.labels).mean() > 0.9
+
+
 def test_several_sources_of_any_kind_join(tmp_path, capsys):
     low, high = halves(60)
     data = write_csv(tmp_path / "low.csv", low)
