@@ -47,12 +47,11 @@ def main() -> None:
 
     rows = np.array(runfolder.read_config(options.run)["validation_rows"])
     held_out = sources.open_source(options.data).read_train().select(rows)
-    uci = sources.open_source("uci")
-    others = concatenate([uci.read_train(), *uci.stream_test()])
+    others = concatenate(list(sources.open_source("uci").stream_test()))
     print("| digits | count | error (95 %) | ECE, 15 bins | error, least sure 1 % refused |")
     print("|---|---|---|---|---|")
     answers = {}
-    for name, digits in {"held-out rows": held_out, "UCI, all": others}.items():
+    for name, digits in {"held-out rows": held_out, "UCI, test part": others}.items():
         answers[name] = model.predict_proba(digits.images)
         print_figures(name, digits, answers[name])
 
@@ -65,7 +64,7 @@ def main() -> None:
         print(f"| {digit} | {own.sum()} | {(own & mistaken).sum()} |")
     print("\nrows of train.csv read wrong:", ", ".join(map(str, np.sort(rows[mistaken] + 1))))
     gallery = figures.most_wrong(
-        others.images, others.labels, answers["UCI, all"], np.arange(1, len(others) + 1)
+        others.images, others.labels, answers["UCI, test part"], np.arange(1, len(others) + 1)
     )
     figures.save(gallery, Path(__file__).parents[1] / "docs" / "mistakes.png")
 
