@@ -13,7 +13,7 @@ from training import models, resume, train
 from digitmlp import commands, recognizer
 from digitmlp import train as loop
 from digitmlp.config import ModelConfig, TrainConfig
-from digitmlp.errors import ConfigError, DataError
+from digitmlp.errors import ConfigError, DataError, ModelError
 from digitmlp.split import tensors
 from digitmlp.teacher import Teacher
 from digitmlp.uci import open_uci
@@ -39,7 +39,7 @@ def test_more_digits_are_learned_and_none_of_them_is_held_out(tmp_path, capsys):
     _, others = halves(300, seed=1)
     assert (recognizer.load(folder).predict(others.images) == others.labels).mean() > 0.9
     settings = json.loads((folder / "config.json").read_text())
-    assert settings["also"] == {"sources": [str(more)], "sha256": [high.digest()]}
+    assert settings["also"] == [{"source": str(more), "sha256": high.digest()}]
     assert settings["data"]["sha256"] == low.digest()
     assert max(settings["validation_rows"]) < len(low)
     judged = json.loads((folder / "metrics.json").read_text())["validation"]
@@ -52,6 +52,24 @@ def test_more_digits_are_learned_and_none_of_them_is_held_out(tmp_path, capsys):
         "--include-training"
     )
     assert commands.evaluate(str(more), folder, include_training=True)["count"] == len(high)
+
+
+def test_committee_knows_what_each_of_its_members_learned(tmp_path):
+    low, high = halves(100)
+    data, more = write_csv(tmp_path / "low.csv", low), write_csv(tmp_path / "high.csv", high)
+    members = [train(data, tmp_path / "plain"), train(data, tmp_path / "run", also=[str(more)])]
+    commands.export(members, tmp_path / "committee.onnx")
+    with pytest.raises(DataError, match="was trained on all of these rows"):
+        commands.evaluate(str(more), tmp_path / "committee.onnx")
+
+
+@pytest.mark.parametrize("damage", ['"also": 3', '"also": ["uci"]', '"also": [{"source": "uci"}]'])
+def test_damaged_record_is_refused(tmp_path, damage):
+    folder = train(write_csv(tmp_path / "train.csv", make_digits(50)), tmp_path / "run")
+    path = folder / "config.json"
+    path.write_text(path.read_text().replace('"also": []', damage))
+    with pytest.raises(ModelError, match=r"config.json: not a run's settings: "):
+        resume(folder)
 
 
 def test_teacher_that_knows_no_such_digits_does_not_spoil_them(tmp_path):

@@ -211,6 +211,7 @@ def _export_anew(runs: list[Path], out: Path, compact: bool) -> Recognizer:
     card = replace(
         cards[0],
         model=network.config,
+        also=tuple(dict.fromkeys(digest for card in cards for digest in card.also)),
         temperature=sum(card.temperature for card in cards) / len(cards),
         threshold=sum(card.threshold for card in cards) / len(cards),
     )

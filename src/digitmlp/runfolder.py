@@ -109,7 +109,10 @@ def write_config(folder: Path, plan: Plan, validation_rows: list[int], **facts: 
         "training": asdict(plan.training),
         "from": plan.start,
         "teacher": plan.teacher,
-        "also": {"sources": plan.also, "sha256": plan.also_sha256},
+        "also": [
+            {"source": source, "sha256": digest}
+            for source, digest in zip(plan.also, plan.also_sha256, strict=True)
+        ],
         **facts,
         "versions": versions(),
     }
@@ -136,8 +139,8 @@ def read_plan(folder: Path) -> Plan:
             training=config.from_dict(TrainConfig, settings["training"]),
             start=settings["from"],
             teacher=tuple(settings.get("teacher", ())),
-            also=tuple(settings.get("also", {}).get("sources", ())),
-            also_sha256=tuple(settings.get("also", {}).get("sha256", ())),
+            also=tuple(more["source"] for more in settings.get("also", ())),
+            also_sha256=tuple(more["sha256"] for more in settings.get("also", ())),
             device=settings["device"],
             threads=settings["threads"],
         )
