@@ -11,6 +11,7 @@ from digitmlp.errors import ConfigError
 from digitmlp.model import score
 from digitmlp.outliers import make_outliers
 from digitmlp.split import tensors
+from digitmlp.strokes import POINTS, draw, straight
 
 CPU = torch.device("cpu")
 
@@ -69,7 +70,8 @@ def test_what_is_a_digit_upside_down_is_not_turned_so():
 
 def test_bows_are_even_and_bend_too_much_for_a_one():
     points = outliers.bows(500, random())
-    first, middle, last = points[:, 0], points[:, 15:17].mean(1), points[:, -1]
+    half = POINTS // 2
+    first, middle, last = points[:, 0], points[:, half - 1 : half + 1].mean(1), points[:, -1]
     chord = (first - last).norm(dim=1)
     assert torch.allclose((first - middle).norm(dim=1), (last - middle).norm(dim=1), atol=1e-4)
     bend = (middle - (first + last) / 2).norm(dim=1) / chord
@@ -88,6 +90,14 @@ def test_scribbles_are_strokes_without_gaps():
     inked = (made > 0).float()[:, None]
     beside = torch.nn.functional.avg_pool2d(inked, 3, stride=1, padding=1) * 9 - 1
     assert (beside[inked > 0] >= 1).float().mean() > 0.999
+
+
+def test_pen_presses_more_and_less_along_a_stroke():
+    ends = torch.tensor([[0.0, -1.0], [0.0, 1.0]]).expand(200, 2, 2)
+    across = draw(straight(ends), random()).view(-1, 28, 28).sum(2)[:, 8:20]  # from row to row
+    uneven = across.std(1) / across.mean(1)
+    assert uneven.min() < 0.05
+    assert uneven.median() > 0.1
 
 
 def test_network_with_an_output_for_nothing_tells_digits_from_what_it_never_saw():
