@@ -6,11 +6,12 @@ from conftest import make_digits
 
 from digitmlp import outliers
 from digitmlp import train as loop
-from digitmlp.config import ModelConfig, TrainConfig
+from digitmlp.augment import Augment
+from digitmlp.config import AugmentConfig, ModelConfig, TrainConfig
 from digitmlp.errors import ConfigError
 from digitmlp.model import score
 from digitmlp.outliers import make_outliers
-from digitmlp.split import tensors
+from digitmlp.split import Batch, tensors
 from digitmlp.strokes import POINTS, draw, straight
 
 CPU = torch.device("cpu")
@@ -98,6 +99,26 @@ def test_pen_presses_more_and_less_along_a_stroke():
     uneven = across.std(1) / across.mean(1)
     assert uneven.min() < 0.05
     assert uneven.median() > 0.1
+
+
+def test_what_is_no_digit_is_changed_as_digits_are():
+    # The ground of all is raised: else its brightness would tell what is a digit.
+    changes = AugmentConfig(spoiled=1.0, light=0.9)
+    config = TrainConfig(outliers=1.0, augment=changes)
+    batch, by_label = Batch(*digits()), torch.zeros(64, dtype=torch.bool)
+    model, augment = ModelConfig(nothing=True), Augment(changes, CPU)
+    images, targets = loop.lesson(batch, by_label, model, config, random(), augment, None)
+    is_odd = targets.argmax(1) == 10
+    assert is_odd.tolist() == [False] * 64 + [True] * 64
+    raised = images.mean(1) - torch.cat([batch.images, unchanged(batch, model)]).mean(1)
+    assert (raised[~is_odd] > 1).float().mean() > 0.9
+    assert (raised[is_odd] > 1).float().mean() > 0.9
+
+
+def unchanged(batch: Batch, model: ModelConfig) -> torch.Tensor:
+    """Return the images that are no digits, as the same random numbers make them."""
+    none, plain = torch.zeros(len(batch), dtype=torch.bool), TrainConfig(outliers=1.0)
+    return loop.lesson(batch, none, model, plain, random(), None, None)[0][len(batch) :]
 
 
 def test_network_with_an_output_for_nothing_tells_digits_from_what_it_never_saw():

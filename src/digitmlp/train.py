@@ -134,24 +134,28 @@ def lesson(
 ) -> tuple[Tensor, Tensor]:
     """Return what a step learns: images (n, inputs) and the outputs' probabilities (n, outputs).
 
-    The batch, changed as the settings say, and, where the network has an output for nothing,
-    images made up for it. A teacher answers for the rows that are not `by_label` (n,).
+    The batch and, where the network has an output for nothing, images made up for it, all changed
+    alike as the settings say. A teacher answers for the rows that are not `by_label` (n,).
     """
-    images = clean = batch.images
+    images, rows = batch.images, len(batch)
     targets = wanted(batch.labels, model.classes, config.label_smoothing)
     if config.augment and config.augment.redrawn:
         images, redrawn = redraw(images, batch.labels, config.augment.redrawn, random)
         by_label = by_label.index_fill(0, redrawn, True)
+    if model.nothing:
+        # Changed otherwise than digits, they would be told by that from digits.
+        odd = make_outliers(images.float(), batch.labels, made_up(rows, config), random)
+        images = torch.cat([images.float(), odd])
+        targets = F.pad(targets, (0, 1, 0, len(odd)))
+        targets[rows:, -1] = 1
+    clean = images
     if augment:
         images, clean = augment(images, random)
     if teacher:
         # Of what other hands wrote it may never have seen the like.
-        targets = torch.where(by_label[:, None], targets, teacher(clean))
-    if model.nothing:
-        odd = make_outliers(clean.float(), batch.labels, made_up(len(batch), config), random)
-        images = torch.cat([images.float(), odd])
-        targets = F.pad(targets, (0, 1, 0, len(odd)))
-        targets[len(batch) :, -1] = 1
+        answers = teacher(clean[:rows])
+        taught = torch.where(by_label[:, None], targets[:rows, : model.classes], answers)
+        targets[:rows, : model.classes] = taught
     return images, targets
 
 
