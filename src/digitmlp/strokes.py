@@ -43,8 +43,8 @@ def draw(points: Tensor, random: torch.Generator) -> Tensor:
     radii = radius[:, None] * (1 + PRESSURE * chance(count, 1, 1) * along)
     line = torch.arange(SIDE, device=points.device, dtype=torch.float32)
     pixels = torch.cartesian_prod(line, line).flip(1)  # (784, 2): x, y
-    # The squared distance of each pixel a to the nearest point b, |a|² + min(|b|² - 2ab): a point of
-    # another radius being so much nearer or farther that its edge is where it belongs.
+    # The squared distance of each pixel a to the nearest point b, |a|² + min(|b|² - 2ab): a point
+    # of another radius being so much nearer or farther that its edge is where it belongs.
     squares = points.square().sum(2, keepdim=True) + radius[:, None] ** 2 - radii**2
     of_points = torch.cat([squares, -2 * points], 2)
     of_pixels = F.pad(pixels, (1, 0), value=1.0)  # 1, x, y
