@@ -26,6 +26,7 @@ QUICK = TrainConfig(
     epochs=4,
     batch_size=32,
     schedule="one-cycle",
+    averaged=0.75,
     weight_decay=0.01,
     augment=AugmentConfig(rotation=5, elastic=0.5),
     precision="float32",
@@ -232,10 +233,10 @@ def test_weights_that_do_not_fit_are_named(tmp_path, tensors, sentence):
 
 
 def test_newer_format_is_named(saved):
-    content = saved.read_bytes().replace(rb"\"format\":2", rb"\"format\":9")
+    content = saved.read_bytes().replace(rb"\"format\":3", rb"\"format\":9")
     saved.write_bytes(files.seal(re.sub(b"sha256:[0-9a-f]{64}", b"sha256:" + b"0" * 64, content)))
     assert refusal(saved) == (
-        "written in format 9, this version of digitmlp reads up to 2; install a newer one"
+        "written in format 9, this version of digitmlp reads up to 3; install a newer one"
     )
 
 

@@ -32,6 +32,17 @@ from digitmlp.presets import PRESETS, preset
         ),
         (TrainConfig, {"validation": 1}, "validation must be at least 0 and below 1, got 1"),
         (TrainConfig, {"label_smoothing": 1}, "label_smoothing must be in [0, 1), got 1"),
+        (
+            TrainConfig,
+            {"averaged": 1.5, "schedule": "one-cycle"},
+            "averaged must be in [0, 1], got 1.5",
+        ),
+        (
+            TrainConfig,
+            {"averaged": 0.3},
+            "averaged 0.3 with schedule 'constant': weights are averaged as the rate falls; "
+            "expected 'one-cycle'",
+        ),
         (TrainConfig, {"seed": 2**32}, "seed must be below 2**32, got 4294967296"),
         (
             TrainConfig,

@@ -160,6 +160,15 @@ def test_report_says_what_the_validation_digits_chose(tmp_path, schedule, said):
     assert said in page(make(tmp_path / "run", config=settings)).text
 
 
+def test_report_says_which_weights_were_averaged(tmp_path):
+    settings = config()
+    settings["training"] |= {"schedule": "one-cycle", "averaged": 0.5}
+    text = page(make(tmp_path / "run", config=settings, epochs=8)).text
+    assert "the mean of the weights after each of the last 4 epochs; validation measures it" in text
+    del settings["training"]["averaged"]  # of a run before there was such a setting
+    assert "mean of the weights" not in page(make(tmp_path / "old", config=settings)).text
+
+
 def test_test_part_is_the_headline_where_there_is_one(tmp_path):
     document = page(make(tmp_path / "run", measured=measured() | {"test": judged(mistakes=25)}))
     assert "97.56% of 1,025 digits read right" in document.text

@@ -1,5 +1,6 @@
 """The loop: what it learns, counts and repeats."""
 
+import copy
 import dataclasses
 import itertools
 import math
@@ -132,6 +133,27 @@ def test_the_last_epoch_of_one_cycle_is_the_best_one():
         for schedule in ("constant", "one-cycle")
     }
     assert bests == {"constant": [1, 2], "one-cycle": [1, 2, 3]}
+
+
+def test_weights_after_the_last_epochs_are_averaged():
+    config = dataclasses.replace(QUICK, epochs=5, schedule="one-cycle", averaged=0.6)
+    training, validation = loop.start(SMALL, config, CPU), batch(100, seed=1)
+    after = []
+    for epoch in loop.fit(training, batch(200), validation, config):
+        after.append(weights(training))
+        mean = copy.deepcopy(training.network)
+        mean.load_state_dict(training.best)
+        assert loop.evaluate(mean, validation)[0] == epoch.validation_loss
+        expected = torch.stack(after[2:] or after[-1:]).mean(0)  # of epochs 3, 4 and 5
+        found = torch.cat([value.flatten() for value in training.best.values()])
+        torch.testing.assert_close(found, expected)
+    assert training.best_epoch == 5
+
+
+def test_averaging_changes_nothing_of_the_training():
+    plain = dataclasses.replace(QUICK, epochs=5, schedule="one-cycle")
+    mean = trained(dataclasses.replace(plain, averaged=1.0))
+    assert torch.equal(weights(mean), weights(trained(plain)))
 
 
 def test_without_validation_the_last_epoch_is_kept():

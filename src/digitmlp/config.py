@@ -107,6 +107,9 @@ class TrainConfig:
     learning_rate: float = setting(1e-3, "Adam's step size; the highest, with one-cycle")
     schedule: Schedule = setting("constant", "learning rate over the steps")
     warmup: float = setting(0.2, "one-cycle: share of the steps in which the rate rises")
+    averaged: float = setting(
+        0.0, "one-cycle: share of the epochs, the last ones, whose weights are averaged"
+    )
     beta1: float = setting(0.9, "Adam's decay of the mean gradient")
     beta2: float = setting(0.999, "Adam's decay of the mean squared gradient")
     weight_decay: float = setting(0.0, "decoupled (AdamW), on weight matrices only")
@@ -126,6 +129,13 @@ class TrainConfig:
             raise ConfigError(f"learning_rate must be above 0, got {self.learning_rate}")
         if not 0 <= self.validation < 1:
             raise ConfigError(f"validation must be at least 0 and below 1, got {self.validation}")
+        if not 0 <= self.averaged <= 1:
+            raise ConfigError(f"averaged must be in [0, 1], got {self.averaged}")
+        if self.averaged and self.schedule != "one-cycle":
+            raise ConfigError(
+                f"averaged {self.averaged} with schedule {self.schedule!r}: weights are averaged "
+                "as the rate falls; expected 'one-cycle'"
+            )
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"label_smoothing must be in [0, 1), got {self.label_smoothing}")
         for name, seed in {"seed": self.seed, "split_seed": self.of_the_split}.items():

@@ -137,6 +137,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             min_steps=0,
             learning_rate=settings.learning_rate * steady,
             schedule="constant",
+            averaged=0.0,
             seed=fitted.card.training.seed,
         )
         codes, kept = np.searchsorted(classes, y), np.arange(len(X))

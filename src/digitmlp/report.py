@@ -72,6 +72,7 @@ def _settings(path: Path) -> dict[str, Any]:
             "held_out": len(held_out),
             "test_rows": config["data"].get("test_rows"),
             "deformed": bool(deformed),
+            "averaged_share": float(training.get("averaged", 0)),
             "epoch_chosen": training["schedule"] == "constant",  # by validation rows
             "device": config["device"],
             "device_name": config["device_name"],
