@@ -54,13 +54,36 @@ def test_more_digits_are_learned_and_none_of_them_is_held_out(tmp_path, capsys):
     assert commands.evaluate(str(more), folder, include_training=True)["count"] == len(high)
 
 
+def refuse_to_evaluate(data, model):
+    with pytest.raises(DataError, match="was trained on all of these rows"):
+        commands.evaluate(str(data), model)
+
+
 def test_committee_knows_what_each_of_its_members_learned(tmp_path):
     low, high = halves(100)
     data, more = write_csv(tmp_path / "low.csv", low), write_csv(tmp_path / "high.csv", high)
-    members = [train(data, tmp_path / "plain"), train(data, tmp_path / "run", also=[str(more)])]
+    other = write_csv(tmp_path / "other.csv", make_digits(60, seed=3))
+    members = [
+        train(data, tmp_path / "plain"),
+        train(data, tmp_path / "run", also=[str(more)]),
+        train(other, tmp_path / "elsewhere"),
+    ]
     commands.export(members, tmp_path / "committee.onnx")
-    with pytest.raises(DataError, match="was trained on all of these rows"):
-        commands.evaluate(str(more), tmp_path / "committee.onnx")
+    refuse_to_evaluate(more, tmp_path / "committee.onnx")
+    refuse_to_evaluate(other, tmp_path / "committee.onnx")
+
+
+def test_network_that_goes_on_knows_what_it_learned_before(tmp_path):
+    low, high = halves(100)
+    data, more = write_csv(tmp_path / "low.csv", low), write_csv(tmp_path / "high.csv", high)
+    other = write_csv(tmp_path / "other.csv", make_digits(60, seed=3))
+    first = train(data, tmp_path / "first", also=[str(more)])
+    second = train(other, tmp_path / "second", fine_tune=first)
+    refuse_to_evaluate(data, second)
+    refuse_to_evaluate(more, second)
+    whole = models(second)
+    shutil.rmtree(first)
+    assert models(resume(second)) == whole
 
 
 @pytest.mark.parametrize("damage", ['"also": 3', '"also": ["uci"]', '"also": [{"source": "uci"}]'])
@@ -123,6 +146,19 @@ def test_digits_held_out_are_not_learned_by_the_back_door(tmp_path):
         "would make it look better than it is: give other digits, or --validation 0"
     )
     assert not (tmp_path / "run").exists()
+
+
+def test_digits_of_the_test_part_are_not_learned_by_the_back_door(tmp_path):
+    made, tested = make_digits(50), make_digits(30, seed=1)
+    both = {"x_test": tested.images, "y_test": tested.labels}
+    np.savez(tmp_path / "digits.npz", x_train=made.images, y_train=made.labels, **both)
+    more = write_csv(tmp_path / "more.csv", tested)
+    with pytest.raises(DataError) as refused:
+        train(tmp_path / "digits.npz", tmp_path / "run", also=[str(more)])
+    assert str(refused.value) == (
+        f"{more}: 30 of its digits are in the test part of {tmp_path / 'digits.npz'}; learned as "
+        "well they would make it look better than it is: give other digits"
+    )
 
 
 def test_more_digits_are_taught_by_label():

@@ -208,10 +208,12 @@ def _export_anew(runs: list[Path], out: Path, compact: bool) -> Recognizer:
 
     cards = [checkpoint.load_network(run)[1] for run in runs]
     network = checkpoint.load_committee(runs)
+    learned = dict.fromkeys(digest for card in cards for digest in (card.data, *card.also))
+    del learned[cards[0].data]
     card = replace(
         cards[0],
         model=network.config,
-        also=tuple(dict.fromkeys(digest for card in cards for digest in card.also)),
+        also=tuple(learned),
         temperature=sum(card.temperature for card in cards) / len(cards),
         threshold=sum(card.threshold for card in cards) / len(cards),
     )

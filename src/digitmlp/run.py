@@ -25,7 +25,7 @@ from digitmlp import (
 )
 from digitmlp import train as loop
 from digitmlp.card import Card
-from digitmlp.digits import CLASSES, Digits, Source, concatenate
+from digitmlp.digits import CLASSES, Digits, Images, Source, concatenate
 from digitmlp.errors import ConfigError, DataError, ModelError
 from digitmlp.interrupt import Interrupted, deferred
 from digitmlp.model import MLP, committee, score
@@ -59,8 +59,10 @@ class Job:
     @property
     def card(self) -> Card:
         plan = self.plan
+        learned = dict.fromkeys((*plan.also_sha256, *plan.start_learned))
+        learned.pop(plan.data_sha256, None)
         return Card(
-            model=plan.model, training=plan.training, data=plan.data_sha256, also=plan.also_sha256
+            model=plan.model, training=plan.training, data=plan.data_sha256, also=tuple(learned)
         )
 
 
@@ -86,10 +88,13 @@ def train(
     clock = Clock()
     before = _recorded(data, out) if resume else None
     plan = _plan(before, preset, model or {}, training or {})
+    if fine_tune:
+        begun = checkpoint.load_network(fine_tune)[1]
+        learned = (begun.data, *begun.also)
+        plan = replace(plan, start=str(fine_tune.resolve()), start_learned=learned)
     plan = replace(
         plan,
         data=plan.data if data is None else runfolder.absolute(data),
-        start=plan.start if fine_tune is None else str(fine_tune.resolve()),
         teacher=tuple(str(path.resolve()) for path in teacher) or plan.teacher,
         also=tuple(map(runfolder.absolute, also)) or plan.also,
         device=plan.device if device == "auto" else device,
@@ -172,7 +177,7 @@ def _read(folder: Path, plan: Plan, device: torch.device, clock: Clock) -> Job:
     rows, validation_rows = stratified_split(
         labels, plan.training.validation, plan.training.of_the_split
     )
-    more = _read_more(plan.also, source, digits.select(validation_rows))
+    more = _read_more(plan.also, source, digits.select(validation_rows).images)
     learned = concatenate([replace(digits.select(rows), names=None), *more])
     assert learned.labels is not None
     digests = tuple(part.digest() for part in more)
@@ -190,23 +195,27 @@ def _read(folder: Path, plan: Plan, device: torch.device, clock: Clock) -> Job:
     )
 
 
-def _read_more(also: Sequence[str], source: Source, held_out: Digits) -> list[Digits]:
+def _read_more(also: Sequence[str], source: Source, held_out: Images) -> list[Digits]:
     """Return the labelled digits of more sources, nameless; note what was passed over as of the
-    first source. Raises DataError where a digit is one of those held out.
+    first source. Raises DataError where a digit is one of those on which that is measured.
     """
-    known = {image.tobytes() for image in held_out.images}
+    measured = [(held_out, "held out of {} for validation", ", or --validation 0")] if also else []
+    for batch in source.test() if source.test and also else ():
+        if batch.labels is None:
+            break
+        measured.append((batch.images, "in the test part of {}", ""))
     parts = []
     for name in also:
         more = sources.open_source(name)
         digits = more.read_train()
         source.bad.extend(more.bad)
-        shared = sum(image.tobytes() in known for image in digits.images)
-        if shared:
-            raise DataError(
-                f"{name}: {shared:,} of its digits are held out of {source.name} for validation; "
-                "learned as well they would make it look better than it is: give other digits, or "
-                "--validation 0"
-            )
+        given = {image.tobytes() for image in digits.images}
+        for images, place, remedy in measured:
+            if shared := sum(image.tobytes() in given for image in images):
+                raise DataError(
+                    f"{name}: {shared:,} of its digits are {place.format(source.name)}; learned as "
+                    f"well they would make it look better than it is: give other digits{remedy}"
+                )
         parts.append(replace(digits, names=None))
     return parts
 
@@ -267,6 +276,7 @@ def _write_config(job: Job) -> None:
         job.plan,
         job.validation_rows.tolist(),
         data={"name": job.source.name, "rows": len(job.digits)},
+        trained_on=len(job.train_set),
         device=job.device.type,
         device_name=_device_name(job.device),
         threads=torch.get_num_threads(),

@@ -25,6 +25,7 @@ class Plan:
     data         the argument DATA, a path made absolute
     data_sha256  of the labelled digits; empty before they were read
     start        the model whose weights it starts from, a path made absolute; None: random ones
+    start_learned  SHA-256 of each set of labelled digits that model learned
     teacher      the runs from whose committee it learns, paths made absolute
     also         more DATA whose labelled digits it learns, paths made absolute
     also_sha256  of the digits of each; empty before they were read
@@ -37,6 +38,7 @@ class Plan:
     training: TrainConfig
     data_sha256: str = ""
     start: str | None = None
+    start_learned: tuple[str, ...] = ()
     teacher: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     also_sha256: tuple[str, ...] = ()
@@ -108,6 +110,7 @@ def write_config(folder: Path, plan: Plan, validation_rows: list[int], **facts: 
         "model": asdict(plan.model),
         "training": asdict(plan.training),
         "from": plan.start,
+        "from_learned": plan.start_learned,
         "teacher": plan.teacher,
         "also": [
             {"source": source, "sha256": digest}
@@ -138,6 +141,7 @@ def read_plan(folder: Path) -> Plan:
             model=config.from_dict(ModelConfig, settings["model"]),
             training=config.from_dict(TrainConfig, settings["training"]),
             start=settings["from"],
+            start_learned=tuple(settings.get("from_learned", ())),
             teacher=tuple(settings.get("teacher", ())),
             also=tuple(more["source"] for more in settings.get("also", ())),
             also_sha256=tuple(more["sha256"] for more in settings.get("also", ())),
