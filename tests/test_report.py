@@ -160,13 +160,22 @@ def test_report_says_what_the_validation_digits_chose(tmp_path, schedule, said):
     assert said in page(make(tmp_path / "run", config=settings)).text
 
 
+def test_report_names_all_that_was_learned(tmp_path):
+    settings = config() | {
+        "also": [{"source": "/home/me/own", "sha256": "cd" * 32}],
+        "trained_on": 4200,
+    }
+    text = page(make(tmp_path / "run", config=settings)).text
+    assert "on 4,200 digits of digits.zip, own, deformed anew in every epoch" in text
+
+
 def test_report_says_which_weights_were_averaged(tmp_path):
     settings = config()
     settings["training"] |= {"schedule": "one-cycle", "averaged": 0.5}
     text = page(make(tmp_path / "run", config=settings, epochs=8)).text
-    assert "the mean of the weights after each of the last 4 epochs; validation measures it" in text
+    assert "are the mean of those after each of the last 4 epochs; validation measures" in text
     del settings["training"]["averaged"]  # of a run before there was such a setting
-    assert "mean of the weights" not in page(make(tmp_path / "old", config=settings)).text
+    assert "the mean of those" not in page(make(tmp_path / "old", config=settings)).text
 
 
 def test_test_part_is_the_headline_where_there_is_one(tmp_path):
