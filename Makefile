@@ -51,7 +51,8 @@ bench-pictures: .venv/train
 SPLIT := --validation 0.05 --split-seed 302
 SEEDS := 1 2 3
 BEST := $(SEEDS:%=runs/best-%)
-TEACHER := --teacher runs/best-1 --teacher runs/best-2  # a third is a fifth of the time, and no help
+# A third teacher would take a fifth more time, and is no help.
+TEACHER := --teacher runs/best-1 --teacher runs/best-2
 COMPACT := --preset compact $(SPLIT) $(TEACHER) --also uci
 weights: .venv/train
 	mkdir -p results

@@ -1,6 +1,7 @@
 """The card: the facts in a model file come back as they were, in equal text."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -73,9 +74,9 @@ def test_what_is_no_card_is_refused(text):
         Card.from_text(text, "here")
 
 
-def test_card_of_format_1_which_knows_no_further_digits_is_read():
+def test_card_of_format_1_which_knows_less_is_read():
     card = Card(model=ModelConfig(), training=TrainConfig(), data="d", also=("a", "b"))
     assert Card.from_text(card.to_text(), "here") == card
     facts = json.loads(card.to_text()) | {"format": 1}
-    del facts["also"]
-    assert Card.from_text(json.dumps(facts), "here").also == ()
+    del facts["also"], facts["training"]["averaged"]
+    assert Card.from_text(json.dumps(facts), "here") == replace(card, also=())

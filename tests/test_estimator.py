@@ -231,10 +231,10 @@ def test_partial_fit_goes_on_from_fit(digits):
 def test_partial_fit_holds_a_tenth_of_the_highest_rate(digits, fitted):
     model = copy.deepcopy(fitted).set_params(learning_rate=0.01)
     assert model.partial_fit(digits.images, digits.labels).history_[-1].learning_rate == 0.001
-    model = DigitClassifier("tutorial", hidden=(32,)).partial_fit(
-        digits.images, digits.labels, classes=range(10)
-    )
-    assert model.history_[-1].learning_rate == 1e-5
+    for preset, rate in {"tutorial": 1e-5, "best": 3e-4}.items():
+        model = DigitClassifier(preset, hidden=(32,))
+        model.partial_fit(digits.images, digits.labels, classes=range(10))
+        assert model.history_[-1].learning_rate == pytest.approx(rate)
 
 
 def test_partial_fit_that_fails_changes_nothing(digits, fitted):

@@ -24,7 +24,7 @@ def test_their_card_tells_how_well_they_read(shipped):
     assert shipped.card.model.nothing
 
 
-def test_they_read_other_peoples_digits(shipped):
+def test_they_read_digits_of_another_collection(shipped):
     uci = sources.open_source("uci").read_test()
     assert np.mean(shipped.predict(uci.images) == uci.labels) > 0.98
     assert np.mean(shipped.score_samples(uci.images) >= shipped.threshold) > 0.98

@@ -110,8 +110,8 @@ def train(
 ) -> None:
     """Train on DATA, measure, and predict its test part: the main job.
 
-    Reads, splits, trains with progress, keeps the best epoch (of a one-cycle
-    preset, the last, or the mean of the last ones), exports, evaluates, draws, reports, and writes
+    Reads, splits, trains with progress, keeps the best epoch (with one-cycle
+    the last, or the mean of the last ones), exports, evaluates, draws, reports, and writes
     submission.csv where DATA has a test part.
     Without DATA: the 1,797 digits of UCI.
 

@@ -61,7 +61,10 @@ def _merged(count: int, upper: NDArray[np.int64], lower: NDArray[np.int64]) -> N
 
 
 def outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the pixels of a mask (h, w) that have one beside, above or below that is none."""
+    """Return the pixels of a mask (h, w) beside, above or below which is one outside the mask.
+
+    The picture's edge is no such place.
+    """
     padded = np.pad(mask, 1, mode="edge")
     inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return mask & ~inner

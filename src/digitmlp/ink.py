@@ -21,8 +21,10 @@ WEAK = 90  # ink that is part of a stroke
 SEED = 1.28  # strength, in edge levels, that a stroke has somewhere
 LOWEST = 0.35  # edge level of the faintest parts of a stroke, in edge levels near it
 REACH = 3  # coarse pixels within which the strongest part of a stroke sets the level
-SHARP, SOFT = 0.9, 0.5  # where most pieces of ink have edges along so much of their outline, one
-OUTLINE = 30  # that has them along less is the rim of a shadow; pixels that tell enough of a piece
+# Where most pieces of ink have edges along so much of their outline, one with less is the rim of a
+# shadow.
+SHARP, SOFT = 0.9, 0.5
+OUTLINE = 30  # pixels of outline that tell enough of a piece
 FAINT = 6.0  # grey levels at a stroke's edge; less is noise
 
 

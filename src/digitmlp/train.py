@@ -69,8 +69,8 @@ def fit(
 ) -> Iterator[Epoch]:
     """Train to the last epoch, yielding the record of each.
 
-    With a teacher, its answers are learned in place of the labels: for so many rows from the first
-    on, else for all.
+    With a teacher, its answers are learned in place of the labels: for the first `taught_rows`
+    rows, else for all.
 
     Which epoch is the best one, `is_best` tells.
     Raises Stopped between two steps once `stop()` is true, DataError when there are too few rows
@@ -152,7 +152,7 @@ def lesson(
     if augment:
         images, clean = augment(images, random)
     if teacher:
-        # Of what other hands wrote it may never have seen the like.
+        # Of what other hands wrote, or a program drew, it may never have seen the like.
         answers = teacher(clean[:rows])
         taught = torch.where(by_label[:, None], targets[:rows, : model.classes], answers)
         targets[:rows, : model.classes] = taught
