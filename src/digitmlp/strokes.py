@@ -38,6 +38,7 @@ def draw(points: Tensor, random: torch.Generator) -> Tensor:
     points = (points - (low + high) / 2) * (box / size) + (SIDE - 1) / 2
     radius = 0.6 + 1.2 * chance(count, 1)
     radius = torch.where(chance(count, 1) < 0.15, 2 * radius, radius)
+    # Along all points in their order: of a stroke that is given several times the widest shows.
     presses = 2 * chance(count, 1, PRESSES) - 1
     along = F.interpolate(presses, points.shape[1], mode="linear", align_corners=True).mT
     radii = radius[:, None] * (1 + PRESSURE * chance(count, 1, 1) * along)
