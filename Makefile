@@ -53,7 +53,6 @@ SEEDS := 1 2 3
 BEST := $(SEEDS:%=runs/best-%)
 # A third teacher would take a fifth more time, and is no help.
 TEACHER := --teacher runs/best-1 --teacher runs/best-2
-COMPACT := --preset compact $(SPLIT) $(TEACHER) --also uci
 weights: .venv/train
 	mkdir -p results
 	set -e; for seed in $(SEEDS); do \
@@ -62,10 +61,8 @@ weights: .venv/train
 	done
 	$(BIN)/digitmlp export $(BEST) --out runs/committee.onnx
 	$(BIN)/digitmlp predict "$(DATA)" --model runs/committee.onnx --out results/committee.csv
-	$(BIN)/digitmlp train "$(DATA)" $(COMPACT) --resume --out runs/compact
-	$(BIN)/digitmlp train "$(DATA)" $(COMPACT) --from runs/compact \
-		--epochs 12 --learning-rate 1e-3 --seed 2 --resume --out runs/compact-again
-	$(BIN)/digitmlp export runs/compact-again --compact --out src/digitmlp/weights.onnx
+	$(BIN)/digitmlp train "$(DATA)" --preset compact $(SPLIT) $(TEACHER) --also uci --resume --out runs/compact
+	$(BIN)/digitmlp export runs/compact --compact --out src/digitmlp/weights.onnx
 	$(BIN)/digitmlp train "$(DATA)" --preset best --hidden 512,256 --epochs 160 $(SPLIT) $(TEACHER) --resume --out runs/tutorial-network
 	cp runs/tutorial-network/submission.csv results/tutorial-network.csv
 

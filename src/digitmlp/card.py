@@ -21,7 +21,7 @@ class Card:
     also         SHA-256 of each further set of labelled digits that it learned
     temperature  divides the logits (of a committee: the log probabilities) before the softmax
                  (Guo et al. 2017); fitted on validation rows
-    threshold    a score below it is no digit: 1 in 300 of the validation digits scores lower
+    threshold    a score below it is no digit: 1 in 400 of the validation digits scores lower
     held_out     what the network read of the validation rows: count, accuracy (0 to 1); None
                  where there were none
     extra        of a training state: what more it needs to go on

@@ -36,7 +36,7 @@ from digitmlp.split import Batch, Rows, stratified_split, tensors
 from digitmlp.train import Training
 
 SAVING_SHARE = 0.05  # of the time, that saving states may take
-REFUSED = 1 / 300  # share of the validation digits that scores below the threshold
+REFUSED = 1 / 400  # share of the validation digits that scores below the threshold
 COMPARED = 1000  # images on which the export is checked against PyTorch
 LONG_RUN = 1e14  # multiplications; a run with more of them says beforehand how long it takes
 
