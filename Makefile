@@ -48,7 +48,7 @@ bench-pictures: .venv/train
 
 # Three networks, a committee of them, and two that learn from it; predictions in results/. What
 # is there already is kept, and what was stopped goes on. All hold out the same rows.
-SPLIT := --validation 0.05 --split-seed 302
+SPLIT := --split-seed 302
 SEEDS := 1 2 3
 BEST := $(SEEDS:%=runs/best-%)
 # A third teacher would take a fifth more time, and is no help.

@@ -65,7 +65,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     hidden               widths of the hidden layers
     members              networks in the committee; their probabilities are averaged
     validation_fraction  share of the rows of `fit` that calibrates the probabilities, and with a
-                         constant rate chooses the best epoch; 0.2 in every preset. With 0, or
+                         constant rate chooses the best epoch; 0.2, with "best" 0.05. With 0, or
                          where that is fewer than 10 rows a class, all rows are trained on and the
                          last epoch is kept
     device               "auto" (the fastest there is), "cpu", "cuda" or "mps"

@@ -50,6 +50,7 @@ PRESETS = {
             averaged=0.5,
             beta2=0.99,
             weight_decay=0.05,
+            validation=0.05,
             augment=AugmentConfig(
                 rotation=11, scale=0.14, shear=0.14, shift=0.7, elastic=1.3, elastic_grid=5
             ),
@@ -68,6 +69,7 @@ PRESETS = {
             averaged=0.5,
             beta2=0.99,
             weight_decay=0.05,
+            validation=0.05,
             outliers=0.2,
             augment=AugmentConfig(
                 rotation=9,
