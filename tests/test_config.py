@@ -43,6 +43,7 @@ from digitmlp.presets import PRESETS, preset
             "averaged 0.3 with schedule 'constant': weights are averaged as the rate falls; "
             "expected 'one-cycle'",
         ),
+        (TrainConfig, {"local": -1}, "local must be at least 0, got -1"),
         (TrainConfig, {"seed": 2**32}, "seed must be below 2**32, got 4294967296"),
         (
             TrainConfig,

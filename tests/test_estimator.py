@@ -21,6 +21,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import digitmlp
 from digitmlp import DigitClassifier, checkpoint, commands, history, run
 from digitmlp.errors import ConfigError, DataError, DigitmlpError, OutputError
+from digitmlp.presets import PRESETS
 
 QUICK = {"hidden": (32,), "epochs": 5, "batch_size": 64, "random_state": 0}
 
@@ -61,6 +62,13 @@ def test_cross_validation_reads_eight_by_eight_digits_as_features():
     model = DigitClassifier(hidden=(128,), epochs=25, batch_size=64, random_state=0)
     folds = StratifiedKFold(3, shuffle=True, random_state=0)
     assert cross_val_score(model, rows, labels, cv=folds).mean() > 0.95
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_learns_features(name):
+    rows, labels = load_digits(return_X_y=True)  # 64 columns, in no place of an image
+    model = DigitClassifier(name, **QUICK, learning_rate=0.01)
+    assert model.fit(rows[:1000] / 16, labels[:1000]).score(rows[1000:] / 16, labels[1000:]) > 0.9
 
 
 def test_works_in_a_pipeline_with_a_scaler(digits):

@@ -14,7 +14,7 @@ LAYERS = """
     checks csvfile kaggle idx arrays folder uci mnist sources
     metrics recognizer layout judge cuts segment reading explain
     split strokes hands augment outliers
-    products model gradient adam teacher train checkpoint export
+    products model local gradient adam teacher train checkpoint export
     drawing figures report results run fitted estimator
     commands tables
     limits bodies batching telemetry gate apidoc serve server

@@ -226,11 +226,11 @@ def with_card(whole: bytes, change) -> onnx.ModelProto:
     ("change", "sentence"),
     [
         (
-            lambda text: text.replace('"format":3', '"format":9'),
-            "written in format 9, this version of digitmlp reads up to 3; install a newer one",
+            lambda text: text.replace('"format":4', '"format":9'),
+            "written in format 9, this version of digitmlp reads up to 4; install a newer one",
         ),
         (
-            lambda text: text.replace('"format":3,', ""),
+            lambda text: text.replace('"format":4,', ""),
             "its metadata is not digitmlp's: 'format' is missing",
         ),
         (

@@ -110,6 +110,11 @@ class TrainConfig:
     averaged: float = setting(
         0.0, "one-cycle: share of the epochs, the last ones, whose weights are averaged"
     )
+    local: float = setting(
+        0.0,
+        "standard deviation, pixels, of the part of the image at which a unit of the first layer "
+        "begins to look; 0: it begins with all of it",
+    )
     beta1: float = setting(0.9, "Adam's decay of the mean gradient")
     beta2: float = setting(0.999, "Adam's decay of the mean squared gradient")
     weight_decay: float = setting(0.0, "decoupled (AdamW), on weight matrices only")
@@ -124,7 +129,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _whole(1, epochs=self.epochs, batch_size=self.batch_size)
         _whole(0, min_steps=self.min_steps, seed=self.seed)
-        _at_least(0, weight_decay=self.weight_decay, outliers=self.outliers)
+        _at_least(0, weight_decay=self.weight_decay, outliers=self.outliers, local=self.local)
         if not self.learning_rate > 0 or self.learning_rate == float("inf"):
             raise ConfigError(f"learning_rate must be above 0, got {self.learning_rate}")
         if not 0 <= self.validation < 1:

@@ -223,7 +223,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             seed=_seed(self.random_state),
         )
         if not are_images(X):  # unlike pixels, features may need more than bfloat16's three digits
-            training = replace(training, augment=None, outliers=0.0, precision="float32")
+            training = replace(training, augment=None, outliers=0.0, local=0.0, precision="float32")
             model = replace(model, nothing=False)
         return model, training
 

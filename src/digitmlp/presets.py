@@ -33,6 +33,7 @@ PRESETS = {
             schedule="one-cycle",
             beta2=0.99,
             weight_decay=0.02,
+            local=3,
             augment=AugmentConfig(
                 rotation=8, scale=0.1, shear=0.1, shift=1, elastic=0.7, elastic_grid=5
             ),
@@ -50,6 +51,7 @@ PRESETS = {
             averaged=0.5,
             beta2=0.99,
             weight_decay=0.05,
+            local=3,
             validation=0.05,
             augment=AugmentConfig(
                 rotation=11, scale=0.14, shear=0.14, shift=0.7, elastic=1.3, elastic_grid=5

@@ -20,6 +20,7 @@ from digitmlp.errors import ConfigError, DataError, DigitmlpError
 from digitmlp.gradient import backpropagate
 from digitmlp.hands import redraw
 from digitmlp.history import Epoch
+from digitmlp.local import begin_local
 from digitmlp.model import MLP, committee
 from digitmlp.outliers import make_outliers
 from digitmlp.split import Batch
@@ -53,7 +54,11 @@ def start(model: ModelConfig, config: TrainConfig, device: torch.device) -> Trai
             f"outliers {config.outliers} with nothing {model.nothing}: an output for what is no "
             "digit needs such images to learn from, and they need that output"
         )
-    network = MLP(model, generator(config.seed, "weights")).to(device)
+    network = MLP(model, generator(config.seed, "weights"))
+    if config.local:
+        (first, _), *_ = network.layers()
+        begin_local(first, config.local, generator(config.seed, "places"))
+    network = network.to(device)
     optimizer = AdamW(network.named_parameters(), (config.beta1, config.beta2), config.weight_decay)
     return Training(network, optimizer, totals=torch.zeros(2, device=device))
 
