@@ -1,5 +1,6 @@
 """Where on the image each unit of the first layer begins to look."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,8 +33,10 @@ def begin_local(layer: Linear, spread: float, random: torch.Generator) -> None:
 
 def nearness(places: Tensor, spread: float) -> Tensor:
     """Return (members, 784, units): 1 at the place (members, units, 2) of a unit, 0 far from it."""
-    line = torch.arange(SIDE, dtype=torch.float32)[:, None]
+    line = np.arange(SIDE)[:, None]
+    # PyTorch's own exp gives, on some processors, other last bits from run to run.
     down, across = (
-        torch.exp((line - place[:, None]).square() / (-2 * spread**2)) for place in places.unbind(2)
+        torch.from_numpy(np.exp(np.square(line - place[:, None]) / (-2 * spread**2))).float()
+        for place in np.moveaxis(places.double().numpy(), 2, 0)
     )  # (members, 28, units)
     return (down[:, :, None] * across[:, None]).flatten(1, 2)
