@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digitmlp import cli
+from digitmlp import Recognizer, cli, load
 from digitmlp.digits import Digits
 
 # Before torch is imported, here and in every process a test starts: what is computed is so small
@@ -86,6 +86,32 @@ def reference(tmp_path_factory, kaggle) -> Path:
         patch.setattr("digitmlp.results.draw", lambda *_: None)
         patch.setattr("digitmlp.report.build", lambda *_: None)
         return train(kaggle, tmp_path_factory.mktemp("runs") / "reference")
+
+
+@pytest.fixture(scope="session")
+def recognizer() -> Recognizer:
+    """Return a small network that learned digits made of strokes."""
+    from serving import trained
+
+    return load(trained())
+
+
+@pytest.fixture(scope="session")
+def images() -> np.ndarray:
+    """Return 200 images, uint8 (200, 784), of which no two are alike."""
+    random = np.random.default_rng(0)
+    return np.where(random.random((200, 784)) < 0.2, 255, 0).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def service(recognizer) -> Iterator[str]:
+    """Give the address of a server of that network, in this process."""
+    from serving import listening
+
+    from digitmlp.serve import create_app
+
+    with listening(create_app(recognizer)) as address:
+        yield address
 
 
 Command = Callable[..., tuple[int, str, str]]

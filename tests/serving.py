@@ -6,17 +6,23 @@ import math
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import uvicorn
 from PIL import Image, ImageDraw
 
+from digitmlp import server
 from digitmlp.glyph import to_digit
+from digitmlp.limits import Limits
 
 Stroke = list[tuple[float, float]]  # from 0 to 1, right and down
 
@@ -105,3 +111,25 @@ def served(*options: str, model: Path | None = None) -> Iterator[tuple[str, subp
             yield address[0], process
         finally:
             process.kill()
+
+
+@contextlib.contextmanager
+def listening(app: object, limits: Limits | None = None, **options: int) -> Iterator[str]:
+    """Serve an app in a thread of this process, with options of the socket; give its address."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        socket.create_server(("127.0.0.1", 0), backlog=1000) as listener,
+    ):
+        for name, value in options.items():
+            listener.setsockopt(socket.SOL_SOCKET, getattr(socket, name), value)
+        patch.setattr(server.Protocol, "limits", limits or Limits())
+        running = uvicorn.Server(uvicorn.Config(app, **server.OPTIONS))
+        thread = threading.Thread(target=running.run, args=[[listener]])
+        thread.start()
+        try:
+            while not running.started:
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            running.should_exit = True
+            thread.join()
