@@ -7,14 +7,14 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from conftest import make_digits
+from conftest import make_digits, write_csv
 from training import models, resume, train
 
 from digitmlp import train as loop
 from digitmlp.card import Card
 from digitmlp.checkpoint import load_committee, save
 from digitmlp.config import AugmentConfig, ModelConfig, TrainConfig
-from digitmlp.errors import ConfigError, ModelError
+from digitmlp.errors import ConfigError, DataError, ModelError
 from digitmlp.hands import HANDS
 from digitmlp.model import committee
 from digitmlp.split import Batch, tensors
@@ -54,13 +54,11 @@ def test_student_learns_the_answers_not_the_labels():
     assert loop.evaluate(student, digits(1))[1] > 0.97
 
 
-def test_run_learns_from_runs_records_them_and_resumes_with_them_alone(tmp_path):
-    digits = make_digits(200)
-    kaggle = tmp_path / "train.csv"
-    header = ",".join(["label", *(f"pixel{number}" for number in range(784))])
-    rows = np.column_stack([digits.labels, digits.images.reshape(200, -1)])
-    np.savetxt(kaggle, rows, "%d", ",", header=header, comments="")
-    teachers = [train(kaggle, tmp_path / f"teacher{seed}", seed=seed) for seed in (1, 2)]
+def test_run_learns_from_runs_records_them_and_resumes_with_them_alone(tmp_path, without_pictures):
+    kaggle = write_csv(tmp_path / "train.csv", make_digits(200))
+    teachers = [
+        train(kaggle, tmp_path / f"teacher{seed}", seed=seed, split_seed=302) for seed in (1, 2)
+    ]
 
     student = train(kaggle, tmp_path / "student", teacher=teachers, hidden=(8,))
     recorded = json.loads((student / "config.json").read_text())["teacher"]
@@ -73,6 +71,33 @@ def test_run_learns_from_runs_records_them_and_resumes_with_them_alone(tmp_path)
     assert models(resume(student)) == whole
     with pytest.raises(ConfigError, match="but: teacher "):
         resume(student, teacher=teachers[:1])
+
+
+def test_what_learned_digits_that_are_held_out_here_is_no_teacher_nor_a_beginning(
+    tmp_path, without_pictures
+):
+    low, rest = (make_digits(200).select(np.arange(100) + first) for first in (0, 100))
+    data, more = write_csv(tmp_path / "data.csv", low), write_csv(tmp_path / "more.csv", rest)
+    other = train(data, tmp_path / "other", seed=1)
+    both = train(more, tmp_path / "both", also=[str(data)])
+    held_out = [
+        set(json.loads((run / "config.json").read_text())["validation_rows"])
+        for run in (other, train(data, tmp_path / "plain"))
+    ]
+    learned = len(held_out[1] - held_out[0])
+    assert 10 < learned < 20
+    remedy = "hold out the same ones, --validation 0.2 --split-seed 1, or none, --validation 0"
+    for run, count, advice in ((other, learned, remedy), (both, 20, "give --validation 0")):
+        for given in ({"fine_tune": run}, {"teacher": [run]}):
+            with pytest.raises(DataError) as refused:
+                train(data, tmp_path / "run", **given)
+            assert str(refused.value) == (
+                f"{run}: it learned {count} of the 20 digits held out here, which would make this "
+                f"run look better than it is: {advice}"
+            )
+            train(data, tmp_path / f"{next(iter(given))}-{run.name}", validation=0, **given)
+    train(data, tmp_path / "same", seed=5, split_seed=1, validation=0.2, teacher=[other])
+    train(data, tmp_path / "elsewhere", teacher=[train(more, tmp_path / "far")])
 
 
 def test_teachers_of_different_forms_are_no_committee(tmp_path):

@@ -111,7 +111,7 @@ def train(
             job = _read(folder, plan, chosen, clock)
         if before:
             runfolder.refuse_changes(before, job.plan)
-        teachers = checkpoint.load_committee(job.plan.teacher) if job.plan.teacher else None
+        teachers = _committee(job)
         state = _begin(job, resume)
         _write_config(job)
         _introduce(job, state)
@@ -220,6 +220,31 @@ def _read_more(also: Sequence[str], source: Source, held_out: Images) -> list[Di
     return parts
 
 
+def _committee(job: Job) -> MLP | None:
+    """Return the runs from whose answers it learns, if any, as one network."""
+    for path in job.plan.teacher:
+        _refuse_learned(job, path, checkpoint.load_network(Path(path))[1])
+    return checkpoint.load_committee(job.plan.teacher) if job.plan.teacher else None
+
+
+def _refuse_learned(job: Job, path: str, card: Card) -> None:
+    """Raise DataError where the network of this card has learned digits that are held out here."""
+    labels, theirs = job.digits.labels, card.training
+    assert labels is not None
+    learned, remedy = np.empty(0, np.int64), "give --validation 0"
+    if job.plan.data_sha256 in card.also:
+        learned = job.validation_rows
+    elif card.data == job.plan.data_sha256:
+        learned, _ = stratified_split(labels, theirs.validation, theirs.of_the_split)
+        split = f"--validation {theirs.validation} --split-seed {theirs.of_the_split}"
+        remedy = f"hold out the same ones, {split}, or none, --validation 0"
+    if shared := np.isin(job.validation_rows, learned).sum():
+        raise DataError(
+            f"{path}: it learned {shared:,} of the {len(job.validation_rows):,} digits held out "
+            f"here, which would make this run look better than it is: {remedy}"
+        )
+
+
 def _begin(job: Job, resume: bool) -> Training:
     """Return the training to go on with: the newest sound state, given weights, or new ones."""
     if resume:
@@ -240,6 +265,7 @@ def _begin(job: Job, resume: bool) -> Training:
     if job.plan.start:
         path = Path(job.plan.start)
         network, found = checkpoint.load_network(path)
+        _refuse_learned(job, job.plan.start, found)
         if found.model != job.plan.model:
             raise ConfigError(
                 f"{job.plan.start}: not the network that this run builds: "
