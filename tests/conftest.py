@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digitmlp import Recognizer, cli, load
+from digitmlp import cli
 from digitmlp.digits import Digits
 
 # Before torch is imported, here and in every process a test starts: what is computed is so small
@@ -89,9 +89,11 @@ def reference(tmp_path_factory, kaggle) -> Path:
 
 
 @pytest.fixture(scope="session")
-def recognizer() -> Recognizer:
-    """Return a small network that learned digits made of strokes."""
+def recognizer():
+    """Return a Recognizer of a small network that learned digits made of strokes."""
     from serving import trained
+
+    from digitmlp import load
 
     return load(trained())
 

@@ -74,9 +74,18 @@ def test_what_is_no_card_is_refused(text):
         Card.from_text(text, "here")
 
 
-def test_card_of_format_1_which_knows_less_is_read():
-    card = Card(model=ModelConfig(), training=TrainConfig(), data="d", also=("a", "b"))
-    assert Card.from_text(card.to_text(), "here") == card
-    facts = json.loads(card.to_text()) | {"format": 1}
-    del facts["also"], facts["training"]["averaged"]
-    assert Card.from_text(json.dumps(facts), "here") == replace(card, also=())
+@pytest.mark.parametrize(
+    ("older", "unknown"),
+    [(1, ["also", "averaged", "local"]), (2, ["averaged", "local"]), (3, ["local"])],
+)
+def test_card_of_an_older_format_which_knows_less_is_read(older, unknown):
+    training = TrainConfig(schedule="one-cycle", averaged=0.5, local=3)
+    card = Card(model=ModelConfig(), training=training, data="d", also=("a", "b"))
+    facts = json.loads(card.to_text()) | {"format": older}
+    for name in unknown:
+        (facts if name in facts else facts["training"]).pop(name)
+    read = Card.from_text(json.dumps(facts), "here")
+    assert read.also == (() if "also" in unknown else ("a", "b"))
+    assert read.training.averaged == (0 if "averaged" in unknown else 0.5)
+    assert read.training.local == 0
+    assert replace(read, also=card.also, training=training) == card

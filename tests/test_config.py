@@ -43,7 +43,9 @@ from digitmlp.presets import PRESETS, preset
             "averaged 0.3 with schedule 'constant': weights are averaged as the rate falls; "
             "expected 'one-cycle'",
         ),
-        (TrainConfig, {"local": -1}, "local must be at least 0, got -1"),
+        (TrainConfig, {"local": 0.2}, "local must be 0 or at least 0.5 pixels, got 0.2"),
+        (TrainConfig, {"local": float("inf")}, "local must be 0 or at least 0.5 pixels, got inf"),
+        (TrainConfig, {"local": float("nan")}, "local must be 0 or at least 0.5 pixels, got nan"),
         (TrainConfig, {"seed": 2**32}, "seed must be below 2**32, got 4294967296"),
         (
             TrainConfig,
@@ -81,6 +83,14 @@ def test_settings_that_are_none_are_refused(values, sentence):
         config.from_dict(TrainConfig, values)
     assert str(refused.value).startswith("settings cannot be read: ")
     assert sentence in str(refused.value)
+
+
+def test_presets_hold_out_and_begin_as_measured():
+    found = {name: preset.training for name, preset in PRESETS.items()}
+    assert {name: training.validation for name, training in found.items()} == {
+        "tutorial": 0.2, "fast": 0.2, "best": 0.05, "compact": 0.05,
+    }  # fmt: skip
+    assert {name for name, training in found.items() if training.local} == {"fast", "best"}
 
 
 def test_unknown_preset_is_refused_with_the_choices():

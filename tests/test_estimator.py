@@ -66,7 +66,7 @@ def test_cross_validation_reads_eight_by_eight_digits_as_features():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_learns_features(name):
-    rows, labels = load_digits(return_X_y=True)  # 64 columns, in no place of an image
+    rows, labels = load_digits(return_X_y=True)  # 64 features, not the pixels of a 28×28 image
     model = DigitClassifier(name, **QUICK, learning_rate=0.01)
     assert model.fit(rows[:1000] / 16, labels[:1000]).score(rows[1000:] / 16, labels[1000:]) > 0.9
 

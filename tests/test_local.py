@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
@@ -28,6 +29,19 @@ def test_nearness_is_a_bell_around_the_place():
     assert near[12, 6].item() == pytest.approx(0.3679, abs=1e-4)  # √2: e^-1
 
 
+def test_nearness_is_the_same_to_the_bit_every_time():
+    # Of the whole, from NumPy's exp; PyTorch's own gives other last bits now and then.
+    places = torch.rand(2, 300, 2, generator=torch.Generator().manual_seed(0)) * 27
+    line, exact = np.arange(28)[:, None], places.double().numpy()
+    expected = [
+        np.exp((line - place[:, 0]) ** 2 / -18).astype(np.float32)[:, None]
+        * np.exp((line - place[:, 1]) ** 2 / -18).astype(np.float32)
+        for place in exact
+    ]
+    expected = torch.from_numpy(np.stack(expected)).view(2, 784, 300)
+    assert torch.equal(nearness(places, 3.0), expected)
+
+
 def bells(seed: int) -> torch.Tensor:
     """Return (members, 784, units): by how much a start is local, 1 where most."""
     before, after = (
@@ -45,6 +59,8 @@ def test_each_unit_begins_at_a_place_of_its_own():
     torch.testing.assert_close(found, nearness(tops, 3.0), atol=0.2, rtol=0)
     assert len(tops[0].unique(dim=0)) > 200
     assert (tops[0] != tops[1]).any()
+    assert 2 <= tops.min() <= 4  # hardly any at the rim, where no ink is
+    assert 23 <= tops.max() <= 25
     for low, high in ((0, 7), (7, 14), (14, 21), (21, 28)):  # everywhere on the image
         assert 0.15 < ((tops >= low) & (tops < high)).float().mean() < 0.35
 
@@ -62,5 +78,5 @@ def test_places_come_from_the_seed():
 
 
 def test_what_is_no_image_has_no_places():
-    with pytest.raises(ConfigError, match=r"^local 3\.0 with 64 inputs: needs images of 28×28$"):
+    with pytest.raises(ConfigError, match=r"^local 3\.0 with 64 inputs: places are on images of "):
         tensors(LOCAL, ModelConfig(inputs=64))

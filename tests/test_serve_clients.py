@@ -18,7 +18,7 @@ from digitmlp.batching import Batcher
 from digitmlp.limits import Limits
 from digitmlp.serve import create_app
 
-# 27: slow clients, and those that leave
+# Slow clients, and those that leave
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_clients_that_leave_in_mid_request_leave_nothing_behind(recognizer):
         assert metrics(address)['digitmlp_requests_total{route="/v1/read",status="499"}'] == 1
 
 
-# 30: many at once
+# Many at once
 
 
 def test_200_clients_at_once_get_the_serial_answers(service, recognizer, images):

@@ -15,7 +15,7 @@ from serving import listening, served
 from digitmlp.limits import Limits
 from digitmlp.serve import create_app
 
-# 24: too large
+# Too large
 
 
 @pytest.mark.parametrize("kind", [OCTETS, JSON, "application/x-www-form-urlencoded", "multipart"])
@@ -65,7 +65,7 @@ def test_bodies_held_at_a_time_are_limited(recognizer):
         assert ask(address, "/v1/predict", bytes(784), content_type=OCTETS).status == 200
 
 
-# 25: forms
+# Forms
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_hostile_forms_are_refused_at_once(service, body, kind, sentence):
     assert answer.json["error"].startswith(sentence)
 
 
-# 26: JSON
+# JSON
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_raw_bytes_that_are_no_images_are_refused(service):
     assert (answer.status, answer.json) == (415, {"error": sentence})
 
 
-# 28: what is no HTTP, and where paths, names and addresses lead
+# What is no HTTP
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_what_is_no_http_is_refused_in_the_form_of_all_errors(service, request_l
     assert list(json.loads(body)) == ["error"]
 
 
-# 28: paths and names
+# Paths and names
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_addresses_are_never_fetched(service):
             trap.accept()
 
 
-# 29: foreign hosts and origins
+# Foreign hosts and origins
 
 
 @pytest.mark.parametrize(

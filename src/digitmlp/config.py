@@ -112,8 +112,8 @@ class TrainConfig:
     )
     local: float = setting(
         0.0,
-        "standard deviation, pixels, of the part of the image at which a unit of the first layer "
-        "begins to look; 0: it begins with all of it",
+        "standard deviation, pixels, of the bell around a place of its own by which the weights of "
+        "a unit of the first layer begin, unless they are given; 0: no bell",
     )
     beta1: float = setting(0.9, "Adam's decay of the mean gradient")
     beta2: float = setting(0.999, "Adam's decay of the mean squared gradient")
@@ -122,14 +122,20 @@ class TrainConfig:
     augment: AugmentConfig | None = setting(None, "deformation of the training images")
     outliers: float = setting(0.0, "images made up that are no digits, as a share of a batch")
     precision: Precision = setting("auto", "auto: bfloat16 products where the device has them")
-    validation: float = setting(0.2, "share of the labelled rows kept for validation")
+    validation: float = setting(
+        0.2, "share of the rows held out for validation; best and compact: 0.05"
+    )
     seed: int = setting(302, "of the split, the weights, the order of the rows and the deformation")
-    split_seed: int | None = setting(None, "of the split alone, in place of the seed")
+    split_seed: int | None = setting(
+        None, "of the split alone, in place of the seed: with the same share, the same rows"
+    )
 
     def __post_init__(self) -> None:
         _whole(1, epochs=self.epochs, batch_size=self.batch_size)
         _whole(0, min_steps=self.min_steps, seed=self.seed)
-        _at_least(0, weight_decay=self.weight_decay, outliers=self.outliers, local=self.local)
+        _at_least(0, weight_decay=self.weight_decay, outliers=self.outliers)
+        if self.local and not 0.5 <= self.local < float("inf"):  # narrower ones miss every pixel
+            raise ConfigError(f"local must be 0 or at least 0.5 pixels, got {self.local}")
         if not self.learning_rate > 0 or self.learning_rate == float("inf"):
             raise ConfigError(f"learning_rate must be above 0, got {self.learning_rate}")
         if not 0 <= self.validation < 1:

@@ -58,16 +58,17 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     StandardScaler. Images (784 columns, uint8 or from 0 to 1) are deformed while training, as the
     preset has it; other features are not.
 
-    preset               "tutorial", "fast" or "best"; it settles what is None below
+    preset               "tutorial", "fast", "best" or "compact"; settles what is None below
     epochs               passes over the rows; None: on small data more than the preset's
     batch_size           rows a step
     learning_rate        Adam's step size; the highest, with one-cycle
     hidden               widths of the hidden layers
     members              networks in the committee; their probabilities are averaged
     validation_fraction  share of the rows of `fit` that calibrates the probabilities, and with a
-                         constant rate chooses the best epoch; 0.2, with "best" 0.05. With 0, or
-                         where that is fewer than 10 rows a class, all rows are trained on and the
-                         last epoch is kept
+                         constant rate chooses the best epoch; 0.2, with "best" and "compact"
+                         0.05. With 0, or where that is fewer than 10 rows a class (of ten classes,
+                         with 0.2 of fewer than 500 rows, with 0.05 of 2,000), all rows are trained
+                         on, nothing is calibrated and the last epoch is kept
     device               "auto" (the fastest there is), "cpu", "cuda" or "mps"
     verbose              say on stderr how each epoch went
     random_state         an int gives the same weights again, those of `digitmlp train --seed`

@@ -55,7 +55,7 @@ def start(model: ModelConfig, config: TrainConfig, device: torch.device) -> Trai
             "digit needs such images to learn from, and they need that output"
         )
     network = MLP(model, generator(config.seed, "weights"))
-    if config.local:
+    if config.local:  # on the CPU still, so that every device begins alike
         (first, _), *_ = network.layers()
         begin_local(first, config.local, generator(config.seed, "places"))
     network = network.to(device)
