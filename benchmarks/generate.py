@@ -118,6 +118,16 @@ def two_touching(digits: Digits) -> tuple[Image.Image, str]:
     return pair(digits, (-3, 1))
 
 
+def canvas(digits: Digits) -> tuple[Image.Image, str]:
+    """A number of three to six digits, drawn large and apart on a clean ground."""
+    random = digits.random
+    row, label = row_of_digits(digits, int(random.integers(3, 7)), (3, 12))
+    zoom = random.uniform(1.5, 8)
+    row = resized(row, row.shape[1] * zoom, row.shape[0] * zoom)
+    row = np.pad(row, int(random.uniform(0.05, 1.2) * len(row)))
+    return Image.fromarray(255 - row if random.random() < 0.8 else row), label
+
+
 def page(digits: Digits) -> tuple[Image.Image, str]:
     """Lines of numbers on paper, plain, ruled or squared, photographed in uneven light."""
     random = digits.random
@@ -180,7 +190,7 @@ def scrawl(digits: Digits) -> tuple[Image.Image, str]:
 
 
 KINDS: tuple[Kind, ...] = (
-    mnist, small_grey, small_binary, scan, two_digits, two_touching, scrawl, page,
+    mnist, small_grey, small_binary, scan, two_digits, two_touching, scrawl, page, canvas,
 )  # fmt: skip
 
 

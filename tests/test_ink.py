@@ -42,6 +42,14 @@ def test_the_soft_rim_of_a_shadow_is_no_ink(ink, light, blur):
     assert not found[~page.ink].any()
 
 
+@pytest.mark.parametrize("pen", [4, 7, 10, 14, 22])
+@pytest.mark.parametrize("margin", [15, 100])
+def test_strokes_on_a_clean_ground_are_never_hollow(pen, margin):
+    size = 300 + 2 * margin, 110 + 2 * margin
+    page = write("407", size=size, at=(margin, margin), height=110, pen=pen)
+    assert agreement(find_ink(page.picture(0, 255)) >= 128, page.ink) > 0.95
+
+
 @pytest.mark.parametrize(("blur", "noise"), [(4, 0), (3, 12), (0, 25)])
 def test_digits_out_of_focus_or_in_noise_stay_ink(blur, noise):
     page = write("47\n25", size=(800, 600), at=(120, 150), height=70, pen=7)

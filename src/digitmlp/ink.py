@@ -13,6 +13,10 @@ COARSE = 128  # pixels on the shorter side of the coarse copy in which light and
 WINDOWS = (3, 6, 16)  # radii, in coarse pixels, of windows that strokes may be narrower than
 NEAR = 8  # coarse pixels, the surroundings of a stroke
 NEARLY = 0.8  # share of the bends that a window need explain of what the best one does
+FAR = 2  # coarse pixels from ink, where its edge has come to an end
+# Places far from ink that are darker than paper, by this share of what ink is, are in a shadow if
+# there are more of them than this share of those with ink.
+SHADE, SHADED = 0.15, 0.02
 LINES = 3  # fewer lines across are none of the paper's
 MARGIN = 0.04  # of the picture's width, up to which they reach
 BEND = 3  # pixels between a place and the sides that it is compared with
@@ -160,8 +164,9 @@ def _bends(grey: Floats) -> Floats:
 def _ground(grey: Floats) -> Floats:
     """Return what the paper would be without its dark ink.
 
-    A morphological closing: dark strokes narrower than its window vanish, shadows stay. The window
-    is the narrowest in which nearly as many bends vanish as in any.
+    A morphological closing: dark strokes narrower than its window vanish, shadows stay. Where the
+    widest window finds none, nothing speaks against it: narrow ones make thick strokes hollow. Else
+    it is the narrowest in which nearly as many bends vanish as in any.
     """
     coarse = _coarse(grey)
     if max(grey.shape) <= SNIPPET:
@@ -174,9 +179,23 @@ def _ground(grey: Floats) -> Floats:
         grounds.append(_blurred(ground, radius // 2))
         gone = _highest(ground - coarse, 1) >= 0.5 * contrast
         shares.append(float(weight[gone].sum()))
+    if not _is_shaded(grounds[-1] - coarse, weight):
+        return _expanded(grounds[-1], grey.shape)
     enough = NEARLY * max(shares)
     chosen = next(place for place, share in enumerate(shares) if share >= enough)
     return _expanded(grounds[chosen], grey.shape)
+
+
+def _is_shaded(strength: Floats, weight: Floats) -> bool:
+    """Return whether much lies between paper and ink that is not the edge of a stroke.
+
+    strength  of the coarse picture, above the ground in the widest window
+    weight    of its bends
+    """
+    typical = (weight * _highest(strength, 1)).sum() / max(weight.sum(), 1e-9)
+    ink = strength >= 0.5 * typical
+    between = (strength > SHADE * typical) & (_highest(strength, FAR) < 0.5 * typical)
+    return bool(between.sum() > SHADED * ink.sum())
 
 
 def _edge_level(strength: Floats, edges: Floats) -> Floats:
