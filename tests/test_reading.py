@@ -53,6 +53,32 @@ def test_light_may_be_uneven():
     assert text(lit(page, vignette)) == NUMBERS
 
 
+@pytest.mark.parametrize("frame", ["a box for each", "a box for all", "an oval", "the desk"])
+def test_what_goes_round_digits_is_none(frame):
+    page = write("407", size=(500, 260), at=(130, 90))
+    picture = Image.fromarray(page.picture())
+    draw, boxes = ImageDraw.Draw(picture), np.array(page.boxes)
+    left, top, right, bottom = [*boxes[:, :2].min(0), *boxes[:, 2:].max(0)]
+    if frame == "a box for each":
+        for box in page.boxes:
+            draw.rectangle((box[0] - 8, box[1] - 12, box[2] + 8, box[3] + 12), outline=40, width=3)
+    elif frame == "a box for all":
+        draw.rectangle((left - 40, top - 20, right + 60, bottom + 30), outline=40, width=4)
+    elif frame == "an oval":
+        draw.ellipse((left - 70, top - 50, right + 70, bottom + 50), outline=40, width=4)
+    else:
+        draw.rectangle((0, 0, 499, 259), outline=40, width=25)
+    assert text(np.asarray(picture)) == "407"
+
+
+def test_a_speck_in_a_zero_does_not_make_a_frame_of_it():
+    page = write("0", size=(300, 200), at=(100, 50), height=100)
+    picture = Image.fromarray(page.picture())
+    x, y = np.mean(np.reshape(page.boxes[0], (2, 2)), 0)
+    ImageDraw.Draw(picture).rectangle((x - 2, y - 10, x + 1, y + 10), fill=40)
+    assert text(np.asarray(picture)).startswith("0")
+
+
 @pytest.mark.parametrize("ink", [60, 170])
 def test_a_shadow_over_digits_hides_none(ink):
     page = write(NUMBERS, size=(900, 700), at=(150, 150))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from digitmlp.components import find_components, outline
+from digitmlp.components import Components, find_components, outline
 from digitmlp.ink import WEAK, find_ink
 
 Boxes = NDArray[np.int64]
@@ -15,6 +15,9 @@ Boxes = NDArray[np.int64]
 SOLID = 0.45  # strokes are thinner than this share of what they draw
 FINEST = 0.35  # thinner strokes than so much of the usual ones are creases or dirt
 MOST = 400  # pieces; the largest are kept
+# A frame, no digit, encloses one piece of so much of its height, or so many of so little.
+FRAMED, SEVERAL, SMALL = 0.3, 3, 0.08
+FRAMES = 60  # at most; the largest pieces are tried
 
 FLAT = 3  # wide by high: so many digits seldom touch each other
 
@@ -73,6 +76,7 @@ def find_pieces(ink: NDArray[np.uint8]) -> Pieces:
     drawn = able & (thickness <= SOLID * sizes)
     if drawn.any():
         able = drawn
+    able[_frames(found, np.flatnonzero(able))] = False
     kept = np.flatnonzero(able)
     if len(kept) == 0:
         return Pieces(ink, np.full(ink.shape, -1, np.int32), np.zeros((0, 4), np.int64), 0.0)
@@ -84,6 +88,30 @@ def find_pieces(ink: NDArray[np.uint8]) -> Pieces:
     numbers = np.full(count, -1, np.int32)
     numbers[kept + 1] = np.arange(len(kept))
     return Pieces(ink, numbers[found.labels], found.boxes[kept], height)
+
+
+def _frames(found: Components, able: NDArray[np.int64]) -> list[int]:
+    """Return which of the components, from 0, are frames around others of the able ones."""
+    boxes, sides = found.boxes, found.boxes[:, 3] - found.boxes[:, 1]
+    frames = []
+    # A digit as open as a 4 may have a loose piece in its box; in a hole of it, hardly ever.
+    for outer in able[np.argsort(-longest(boxes[able]), kind="stable")][:FRAMES].tolist():
+        inside = (boxes[able, :2] > boxes[outer, :2]) & (boxes[able, 2:] < boxes[outer, 2:])
+        inner = able[inside.all(1) & (sides[able] >= SMALL * sides[outer])]
+        if len(inner) == 0:
+            continue
+        left, top, right, bottom = boxes[outer].tolist()
+        labels = np.pad(found.labels[top:bottom, left:right], 1)
+        grounds = find_components(labels != outer + 1).labels
+        enclosed = [
+            number
+            for number in inner.tolist()
+            if not (grounds[labels == number + 1] == grounds[0, 0]).any()
+        ]
+        tall = sides[enclosed] >= FRAMED * sides[outer]
+        if tall.any() or len(enclosed) >= SEVERAL:
+            frames.append(outer)
+    return frames
 
 
 def longest(boxes: Boxes) -> NDArray[np.int64]:
