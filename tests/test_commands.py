@@ -312,6 +312,8 @@ def test_runs_stand_side_by_side_with_damaged_and_unfinished_ones(command, finis
         "data": "",
     }
     assert command("runs", tmp_path / "a") == (0, f"no runs in {tmp_path / 'a'}\n", "")
+    sentence = f"digitmlp: {tmp_path / 'z'}: no such folder; expected one with run folders in it\n"
+    assert command("runs", tmp_path / "z") == (3, "", sentence)
 
 
 def test_export_copies_the_checked_file_and_states_its_contract(command, run, tmp_path):

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
@@ -100,6 +101,23 @@ def test_missing_picture_is_named_and_the_others_are_read(command, finished, pic
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_picture_out_of_reach_is_named_and_the_others_are_read(
+    command, finished, pictures, monkeypatch
+):
+    locked, is_dir = pictures / "locked" / "a.png", Path.is_dir
+
+    def refused(path: Path) -> bool:
+        if path == locked:  # what Python before 3.14 does in a folder that may not be entered
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", refused)
+    code, out, err = command("read", locked, pictures / "drawing.png", "--model", finished)
+    assert code == 3
+    assert err == f"digitmlp: {locked}: cannot be read: No such file or directory\n"
+    assert "drawing.png" in out
+
+
 def test_pipes_and_links_in_a_circle_do_not_stop_it(command, finished, pictures):
     os.mkfifo(pictures / "more" / "pipe.png")
     (pictures / "more" / "circle").symlink_to(pictures)

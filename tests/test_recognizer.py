@@ -269,6 +269,9 @@ def test_model_without_our_card_is_refused(tmp_path, whole):
 
 def test_missing_models_are_named(tmp_path, monkeypatch):
     assert refusal(tmp_path / "no.onnx") == "no such file; expected a run folder or a model.onnx"
+    with pytest.raises(ModelError, match=f"; {tmp_path} is no run folder; name another$"):
+        recognizer.load(tmp_path)
+    (tmp_path / "config.json").touch()
     with pytest.raises(ModelError) as refused:
         recognizer.load(tmp_path)
     assert str(refused.value) == (

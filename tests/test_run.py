@@ -15,7 +15,7 @@ from training import models, resume, train
 from digitmlp import checkpoint, files, recognizer, runfolder
 from digitmlp import train as loop
 from digitmlp.digits import Digits
-from digitmlp.errors import ConfigError, DataError, DigitmlpError, OutputError
+from digitmlp.errors import ConfigError, DataError, DigitmlpError, ModelError, OutputError
 from digitmlp.history import COLUMNS
 
 
@@ -223,21 +223,25 @@ def test_output_folder_is_judged_before_data_is_read(tmp_path):
     taken = tmp_path / "taken"
     taken.mkdir()
     (taken / "mine.txt").touch()
+    begun = shutil.copytree(taken, tmp_path / "begun")
+    (begun / "config.json").touch()
     file = tmp_path / "file"
     file.touch()
     for out, kind, sentence in [
         (
-            taken,
+            begun,
             ConfigError,
-            f"{taken}: not empty; give another --out, or go on with the run in it: --resume",
+            f"{begun}: not empty; give another --out, or go on with the run in it: --resume",
         ),
+        (taken, ConfigError, f"{taken}: not empty; give another --out"),
         (file, OutputError, f"{file}: cannot be written: File exists"),
         (file / "run", OutputError, f"{file / 'run'}: cannot be written: Not a directory"),
     ]:
         with pytest.raises(kind) as refused:
             train(tmp_path / "missing.csv", out)
         assert str(refused.value) == sentence
-    assert {path.name for path in tmp_path.rglob("*")} == {"taken", "mine.txt", "file"}
+    left = {path.name for path in tmp_path.rglob("*")}
+    assert left == {"taken", "begun", "config.json", "mine.txt", "file"}
 
 
 def test_folder_that_may_not_be_written_to_is_refused(tmp_path):
@@ -276,6 +280,19 @@ def test_training_starts_from_given_weights_also_when_resumed(kaggle, reference,
     assert models(resume(tuned)) == whole
     with pytest.raises(ConfigError, match=rf"but: from .*safetensors → {reference}; "):
         resume(tuned, fine_tune=reference)
+
+
+def test_weights_that_cannot_be_trained_on_are_refused(kaggle, finished, tmp_path):
+    for given, what in (
+        (finished / "model.onnx", "is for predicting alone"),
+        (tmp_path / "nowhere", "no such file"),
+    ):
+        for begun in ({"fine_tune": given}, {"teacher": [given]}):
+            with pytest.raises(ModelError) as refused:
+                train(kaggle, tmp_path / "run", **begun)
+            assert str(refused.value) == (
+                f"{given}: {what}; expected a finished run's folder or model.safetensors"
+            )
 
 
 def test_weights_of_another_network_are_refused(kaggle, reference, tmp_path):

@@ -68,6 +68,13 @@ def test_port_in_use_is_a_sentence():
     )
 
 
+def test_host_that_is_no_address_is_a_sentence():
+    code, said = run("--port", 0, "--host", "300.1.1.1", "--model", trained())
+    assert code == 1
+    assert said.startswith("digitmlp: 300.1.1.1: no address of this machine: ")
+    assert said.endswith("; give another --host\n")
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_missing_or_damaged_model_is_a_sentence(tmp_path, workers):
     missing = tmp_path / "none"

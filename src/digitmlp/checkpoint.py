@@ -45,6 +45,9 @@ def load_network(path: Path) -> tuple[MLP, Card]:
     Raises ModelError.
     """
     path = path / "model.safetensors" if path.is_dir() else path
+    if path.suffix == ".onnx" or not path.exists():
+        what = "is for predicting alone" if path.exists() else "no such file"
+        raise ModelError(f"{path}: {what}; expected a finished run's folder or model.safetensors")
     tensors, card = load(path)
     network = empty(card.model)
     check(network.state_dict(), tensors, path)

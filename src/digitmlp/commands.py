@@ -155,7 +155,12 @@ class RunSummary:
 
 
 def runs(folder: Path) -> list[RunSummary]:
-    """Return the run folders in a folder, by name; a damaged one has only its name."""
+    """Return the run folders in a folder, by name; a damaged one has only its name.
+
+    Raises DataError where there is no such folder.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; expected one with run folders in it")
     summaries = []
     for path in sorted(folder.glob("*/config.json")):
         try:

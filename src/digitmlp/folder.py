@@ -49,7 +49,11 @@ def pictures_in(path: Path, bad: list[str]) -> Iterator[Path]:
 
     What cannot be listed is named in `bad`; links to folders are not followed.
     """
-    if path.is_symlink() or not path.is_dir():
+    try:
+        is_folder = path.is_dir() and not path.is_symlink()
+    except OSError:  # in a folder that may not be entered: whoever opens it tells
+        is_folder = False
+    if not is_folder:
         yield path
         return
     for entry in _sorted(path, bad):

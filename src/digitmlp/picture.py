@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -107,8 +108,10 @@ def _opened(name: str, source: Any) -> Iterator[Image.Image]:
                     f"{name}: a {type(source).__name__} is no picture; expected a path, bytes, "
                     "an open file, a PIL image or a numpy array"
                 )
-            image = stack.enter_context(Image.open(source, formats=FORMATS))
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            with warnings.catch_warnings():  # of sizes that are refused below, with the size
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                image = stack.enter_context(Image.open(source, formats=FORMATS))
+        except Image.DecompressionBombError as error:
             raise DataError(f"{name}: has too many pixels; {_LIMITS}") from error
         except UnidentifiedImageError as error:
             raise DataError(

@@ -160,9 +160,15 @@ def find(model: str | os.PathLike[str] | None) -> Path:
     if path.is_dir():
         path = path / "model.onnx"
         if not path.exists():
+            unfinished = path.with_name("config.json").exists()
             raise ModelError(
-                f"{path}: no such file; {model} is not a finished run: go on with "
-                f"`digitmlp train --resume --out {model}`, or name another"
+                f"{path}: no such file; {model} is "
+                + (
+                    "not a finished run: go on with "
+                    f"`digitmlp train --resume --out {model}`, or name another"
+                    if unfinished
+                    else "no run folder; name another"
+                )
             )
     elif not path.exists():
         raise ModelError(f"{path}: no such file; expected a run folder or a model.onnx")

@@ -59,8 +59,10 @@ def claimed(out: Path | None, preset: str, resume: bool) -> Iterator[Path]:
         folder = _new_folder(preset) if out is None else out
         folder.mkdir(parents=True, exist_ok=True)
         if not resume and any(not _is_trace(path) for path in folder.iterdir()):
+            has_run = (folder / "config.json").exists()
             raise ConfigError(
-                f"{folder}: not empty; give another --out, or go on with the run in it: --resume"
+                f"{folder}: not empty; give another --out"
+                + (", or go on with the run in it: --resume" if has_run else "")
             )
         state = folder / "state"
         state.mkdir(exist_ok=True)

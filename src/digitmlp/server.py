@@ -271,6 +271,10 @@ def _listen(host: str, port: int) -> socket.socket:
         except OSError:
             listener.close()
             raise
+    except socket.gaierror as error:
+        raise DigitmlpError(
+            f"{host}: no address of this machine: {error.strerror}; give another --host"
+        ) from error
     except OSError as error:
         raise DigitmlpError(
             f"{host}:{port}: cannot listen there: {error.strerror}; stop what listens there, or "
