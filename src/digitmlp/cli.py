@@ -95,14 +95,15 @@ def train(
         list[Path] | None,
         typer.Option(
             metavar="RUN",
-            help="Learn from the answers of this run, or of several as a committee.",
+            help="Learn from the answers of this run; repeated, from those of a committee.",
         ),
     ] = None,
     also: Annotated[
         list[str] | None,
         typer.Option(
             metavar="DATA",
-            help="Learn these labelled digits too, such as your own; none of them is held out.",
+            help="Learn these labelled digits too, such as your own; none of them is held out. "
+            "May be repeated.",
         ),
     ] = None,
     as_json: Json = False,
@@ -164,6 +165,9 @@ def evaluate(
     threads: Threads = None,
 ) -> None:
     """Measure a model on labelled digits that it was not trained on.
+
+    DATA that it was trained on is known by its whole content; a part
+    of it, copied to another file, is not.
 
     Example:  digitmlp evaluate digit-recognizer.zip --model runs/fast
     """
@@ -250,7 +254,7 @@ def show(
     out: Annotated[Path, typer.Option(help="The PNG file to write.")],
     rows: Annotated[int, typer.Option(min=1, max=200, help="Rows of the grid.")] = 2,
     columns: Annotated[int, typer.Option(min=1, max=200, help="Columns of the grid.")] = 5,
-    seed: Annotated[int, _flag(TrainConfig, "seed", min=0)] = 302,
+    seed: Annotated[int, typer.Option(min=0, help="Of the choice of digits.")] = 302,
 ) -> None:
     """Draw a grid of digits with their labels.
 
