@@ -79,6 +79,19 @@ def test_columns_in_any_order_give_the_same_digits(cells):
     assert same(read(text_of(label_last)), make_digits(3))
 
 
+def test_columns_may_be_named_by_row_and_column(cells):
+    names = ["label", *(f"{1 + place // 28}x{1 + place % 28}" for place in range(784))]
+    assert names[30] == "2x2"
+    assert same(read(text_of([names, *cells[1:]])), make_digits(3))
+    order = np.random.default_rng(1).permutation(785)
+    shuffled = [[row[place] for place in order] for row in [names, *cells[1:]]]
+    assert same(read(text_of(shuffled)), make_digits(3))
+    assert (
+        fault(text_of([names[:-1], *cells[1:]]))
+        == f"a.csv: column 'pixel783' is missing; {COLUMNS}"
+    )
+
+
 @pytest.mark.parametrize("form", ["byte-order mark", "CR LF", "no last newline", "quoted header"])
 def test_common_forms_of_csv_are_read(form, cells):
     text = text_of(cells)
@@ -156,12 +169,17 @@ def test_missing_doubled_and_renamed_columns_are_named(cells):
 
 
 @pytest.mark.parametrize("row", [1, 2, 3])
-@pytest.mark.parametrize("change", [-1, 1])
-def test_short_or_long_row_is_named(row, change, cells):
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [
+        (-1, "a last row that is too short means that the file was cut"),
+        (1, "mend or delete that row"),
+    ],
+)
+def test_short_or_long_row_is_named(row, change, advice, cells):
     cells[row] = cells[row][:-1] if change < 0 else [*cells[row], "0"]
     assert fault(text_of(cells)) == (
-        f"a.csv: row {row} has {785 + change} cells, expected 785; "
-        "a last row that is too short means that the file was cut"
+        f"a.csv: row {row} has {785 + change} cells, expected 785; {advice}"
     )
 
 

@@ -25,6 +25,9 @@ from digitmlp.errors import DataError
 
 LABEL = "label"
 PIXEL_COLUMNS = [f"pixel{number}" for number in range(PIXELS)]
+# As the other CSV of MNIST that goes round names the same pixels, row by column.
+_PLACES = [f"{row}x{column}" for row in range(1, SIDE + 1) for column in range(1, SIDE + 1)]
+_RENAMED = dict(zip(_PLACES, PIXEL_COLUMNS, strict=True))
 
 _BLOCK = 1 << 19  # bytes parsed at once: with all that is made of them, they stay in the cache
 _DECIMAL = re.compile(r"[01]?\.[0-9]*(e-?[0-9]+)?", re.IGNORECASE)  # scaled to 0-1, it seems
@@ -153,10 +156,11 @@ def _read_header(name: str, file: BinaryIO) -> _Header:
     if b"\r" in line:
         raise DataError(f"{name}: its lines end in CR alone; save it with LF or CR LF")
     columns = next(csv.reader([line.decode("utf-8-sig", "replace")]))
-    places = {column: place for place, column in enumerate(columns)}
+    known = [_RENAMED.get(column, column) for column in columns]
+    places = {column: place for place, column in enumerate(known)}
     if not places.keys() & {LABEL, *PIXEL_COLUMNS}:
         raise DataError(f"{name}: the first line starts with {columns[0][:20]!r}; {expected}")
-    expect_columns(name, columns)
+    expect_columns(name, known)
     pixels = np.array([places[column] for column in PIXEL_COLUMNS])
     return _Header(columns, places.get(LABEL), pixels)
 
@@ -224,10 +228,10 @@ def _fault(name: str, columns: list[str], block: bytes, row: int) -> DataError:
         if not line.strip():
             return DataError(f"{name}: row {number} is blank; expected {len(columns)} cells")
         if len(cells) != len(columns):
-            return DataError(
-                f"{name}: row {number} has {len(cells)} cells, expected {len(columns)}; "
-                "a last row that is too short means that the file was cut"
-            )
+            what = f"{name}: row {number} has {len(cells)} cells, expected {len(columns)}"
+            cut = "a last row that is too short means that the file was cut"
+            advice = cut if len(cells) < len(columns) else "mend or delete that row"
+            return DataError(f"{what}; {advice}")
         for column, cell in zip(columns, cells, strict=True):
             most = CLASSES - 1 if column == LABEL else 255
             if not re.fullmatch("[0-9]{1,3}", cell) or int(cell) > most:
