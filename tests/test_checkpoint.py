@@ -241,7 +241,9 @@ def test_newer_format_is_named(saved):
 
 
 def test_missing_file_is_named(tmp_path):
-    assert refusal(tmp_path / "no.safetensors") == "cannot be read: No such file or directory"
+    assert refusal(tmp_path / "no.safetensors") == (
+        "no such file; expected a finished run's folder or model.safetensors"
+    )
 
 
 def weights(training: loop.Training) -> torch.Tensor:

@@ -116,6 +116,16 @@ def test_pieces_are_digits_without_specks_and_blots():
     )
 
 
+@pytest.mark.parametrize("strokes", [[(60, 60), (240, 60), (120, 340)], [(150, 40), (150, 360)]])
+def test_a_thick_digit_is_no_sheet_on_which_darker_places_are_drawn(strokes):
+    picture = Image.new("L", (300, 400), 255)
+    draw = ImageDraw.Draw(picture)
+    draw.line(strokes, fill=110, width=42, joint="curve")
+    draw.line([(x, y + 20) for x, y in strokes[:2]], fill=20, width=12)
+    (box,) = look(np.asarray(picture)).boxes
+    assert box[3] - box[1] > 250
+
+
 def test_large_pictures_are_looked_at_in_a_coarser_copy():
     page = write("47", size=(1800, 1200), height=300, pen=30, at=(300, 300))
     pieces = look(page.picture())

@@ -71,6 +71,15 @@ def test_what_goes_round_digits_is_none(frame):
     assert text(np.asarray(picture)) == "407"
 
 
+@pytest.mark.parametrize("turn", [0, 5])
+def test_a_sheet_on_a_dark_desk_is_paper(turn):
+    sheet = Image.fromarray(write("407", size=(500, 260), at=(130, 90)).picture())
+    desk = Image.new("L", (900, 700), 35)
+    turned = sheet.rotate(turn, Image.Resampling.BILINEAR, expand=True, fillcolor=35)
+    desk.paste(turned, (180, 200))
+    assert text(np.asarray(desk)) == "407"
+
+
 def test_a_speck_in_a_zero_does_not_make_a_frame_of_it():
     page = write("0", size=(300, 200), at=(100, 50), height=100)
     picture = Image.fromarray(page.picture())

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from digitmlp.components import Components, find_components, outline
-from digitmlp.ink import WEAK, find_ink
+from digitmlp.ink import SNIPPET, WEAK, find_ink
 
 Boxes = NDArray[np.int64]
 
@@ -17,6 +17,9 @@ FINEST = 0.35  # thinner strokes than so much of the usual ones are creases or d
 MOST = 400  # pieces; the largest are kept
 # A frame, no digit, encloses one piece of so much of its height, or so many of so little.
 FRAMED, SEVERAL, SMALL = 0.3, 3, 0.08
+# A sheet on a desk covers so much of the picture, and so much of its width and height; paper is so
+# much of it and it so much of its box; its edge is so wide, in pixels.
+SHEET, BROAD, FULL, EDGE = 0.1, 0.3, 0.65, 3
 FRAMES = 60  # at most; the largest pieces are tried
 
 FLAT = 3  # wide by high: so many digits seldom touch each other
@@ -53,14 +56,48 @@ def look(pixels: NDArray[np.uint8]) -> Pieces:
     image = Image.fromarray(pixels)
     for factor in (4, 2):
         if max(image.size) >= factor * LEAST:
-            coarse = find_pieces(find_ink(np.asarray(image.reduce(factor))))
+            coarse = _look(np.asarray(image.reduce(factor)))
             if coarse.height >= ENOUGH:
                 return dataclasses.replace(coarse, scale=float(factor))
     zoom = max(1, min(-(-SHORTEST // min(image.size)), LONGEST // max(image.size)))
     if zoom > 1:
         size = image.width * zoom, image.height * zoom
         pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC))
-    return dataclasses.replace(find_pieces(find_ink(pixels)), scale=1 / zoom)
+    return dataclasses.replace(_look(pixels), scale=1 / zoom)
+
+
+def _look(pixels: NDArray[np.uint8]) -> Pieces:
+    """Return the pieces of a picture; where there is a sheet of paper in it, those on the sheet."""
+    pieces = find_pieces(find_ink(pixels))
+    if max(pieces.ink.shape) <= SNIPPET or (sheet := _sheet(pieces)) is None:
+        return pieces
+    alone = pixels.copy()
+    alone[~sheet] = np.median(pixels[sheet], axis=0)
+    drawn = find_pieces(find_ink(alone))
+    return drawn if len(drawn) else pieces
+
+
+def _sheet(pieces: Pieces) -> NDArray[np.bool_] | None:
+    """Return where a sheet lies, or a board, (h, w): a large piece, full but for small holes, that
+    fills most of its box; None where there is none.
+    """
+    sizes = np.bincount(pieces.labels[pieces.labels >= 0], minlength=1)
+    largest = int(sizes.argmax())
+    if len(pieces) == 0 or sizes[largest] < SHEET * pieces.labels.size:
+        return None
+    sides = pieces.boxes[largest, 2:] - pieces.boxes[largest, :2]
+    if (sides < BROAD * np.array(pieces.labels.shape[::-1])).any():
+        return None
+    mask = pieces.labels == largest
+    grounds = find_components(~mask).labels
+    rim = np.unique(np.concatenate([grounds[0], grounds[-1], grounds[:, 0], grounds[:, -1]]))
+    outside = np.isin(grounds, rim[rim > 0])
+    if sizes[largest] < FULL * (~outside).sum() or (~outside).sum() < FULL * sides.prod():
+        return None
+    # Its edge is no ink either.
+    wider = Image.fromarray(outside).convert("L").filter(ImageFilter.MaxFilter(2 * EDGE + 1))
+    inside: NDArray[np.bool_] = np.asarray(wider) == 0
+    return inside
 
 
 def find_pieces(ink: NDArray[np.uint8]) -> Pieces:
