@@ -140,11 +140,7 @@ def _frames(found: Components, able: NDArray[np.int64]) -> list[int]:
         left, top, right, bottom = boxes[outer].tolist()
         labels = np.pad(found.labels[top:bottom, left:right], 1)
         grounds = find_components(labels != outer + 1).labels
-        enclosed = [
-            number
-            for number in inner.tolist()
-            if not (grounds[labels == number + 1] == grounds[0, 0]).any()
-        ]
+        enclosed = inner[~np.isin(inner + 1, labels[grounds == grounds[0, 0]])]
         tall = sides[enclosed] >= FRAMED * sides[outer]
         if tall.any() or len(enclosed) >= SEVERAL:
             frames.append(outer)
