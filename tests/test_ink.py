@@ -126,6 +126,13 @@ def test_a_thick_digit_is_no_sheet_on_which_darker_places_are_drawn(strokes):
     assert box[3] - box[1] > 250
 
 
+def test_a_thick_zero_is_no_sheet_on_which_its_hole_is_drawn():
+    picture = Image.new("L", (300, 400), 255)
+    ImageDraw.Draw(picture).ellipse((50, 50, 250, 350), fill=255, outline=20, width=65)
+    (box,) = look(np.asarray(picture)).boxes
+    assert box[3] - box[1] > 250
+
+
 def test_large_pictures_are_looked_at_in_a_coarser_copy():
     page = write("47", size=(1800, 1200), height=300, pen=30, at=(300, 300))
     pieces = look(page.picture())

@@ -1,6 +1,7 @@
 """Pieces of ink that may be digits, or parts of digits."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +19,11 @@ MOST = 400  # pieces; the largest are kept
 # A frame, no digit, encloses one piece of so much of its height, or so many of so little.
 FRAMED, SEVERAL, SMALL = 0.3, 3, 0.08
 # A sheet on a desk covers so much of the picture, and so much of its width and height; paper is so
-# much of it and it so much of its box; its edge is so wide, in pixels.
+# much of it; its edge is so wide, in pixels.
 SHEET, BROAD, FULL, EDGE = 0.1, 0.3, 0.65, 3
+# Its area by the root of the determinant of its covariance: 12 for any parallelogram, 4π for an
+# ellipse, less for what is less compact.
+FORM, UNEVEN = 12, 0.15
 FRAMES = 60  # at most; the largest pieces are tried
 
 FLAT = 3  # wide by high: so many digits seldom touch each other
@@ -78,8 +82,8 @@ def _look(pixels: NDArray[np.uint8]) -> Pieces:
 
 
 def _sheet(pieces: Pieces) -> NDArray[np.bool_] | None:
-    """Return where a sheet lies, or a board, (h, w): a large piece, full but for small holes, that
-    fills most of its box; None where there is none.
+    """Return where a sheet lies, or a board, (h, w): a large piece with four sides, full but for
+    small holes; None where there is none.
     """
     sizes = np.bincount(pieces.labels[pieces.labels >= 0], minlength=1)
     largest = int(sizes.argmax())
@@ -92,7 +96,9 @@ def _sheet(pieces: Pieces) -> NDArray[np.bool_] | None:
     grounds = find_components(~mask).labels
     rim = np.unique(np.concatenate([grounds[0], grounds[-1], grounds[:, 0], grounds[:, -1]]))
     outside = np.isin(grounds, rim[rim > 0])
-    if sizes[largest] < FULL * (~outside).sum() or (~outside).sum() < FULL * sides.prod():
+    area = np.count_nonzero(~outside)
+    form = area / math.sqrt(np.linalg.det(np.cov(np.nonzero(~outside))))
+    if sizes[largest] < FULL * area or abs(form - FORM) > UNEVEN:
         return None
     # Its edge is no ink either.
     wider = Image.fromarray(outside).convert("L").filter(ImageFilter.MaxFilter(2 * EDGE + 1))
