@@ -70,12 +70,13 @@ def _ways(own: NDArray[np.bool_]) -> tuple[Floats, Columns]:
     far to the right each place's way is in the row before, (h - 1, w).
     """
     costs, steps = own[0].astype(np.float64), []
+    beside = np.full(len(costs) + 2, np.inf)
     for row in own[1:]:
-        beside = np.pad(costs, 1, constant_values=np.inf) + ASIDE
-        choices = np.stack([beside[:-2], costs, beside[2:]])
-        best = choices.argmin(0)
-        costs = np.take_along_axis(choices, best[None], 0)[0] + row
-        steps.append(best - 1)
+        beside[1:-1] = costs + ASIDE
+        left, right = beside[:-2], beside[2:]
+        nearer = np.minimum(left, costs)
+        steps.append(np.where(right < nearer, 1, np.where(costs < left, 0, -1)))
+        costs = np.minimum(nearer, right) + row
     return costs, np.array(steps, np.int64).reshape(-1, own.shape[1])
 
 

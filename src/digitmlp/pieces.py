@@ -177,7 +177,9 @@ def cut_out(pieces: Pieces, numbers: list[int], box: Boxes) -> NDArray[np.uint8]
     left, top = max(box[0] - 1, 0), max(box[1] - 1, 0)
     place = slice(top, min(box[3] + 1, height)), slice(left, min(box[2] + 1, width))
     labels = pieces.labels[place]
-    own = np.isin(labels, numbers)
+    wanted = np.zeros(len(pieces) + 1, bool)  # the last: what is no piece, -1
+    wanted[numbers] = True
+    own = wanted[labels]
     # The faint rim of a stroke belongs to it, and to no piece.
     near = np.asarray(Image.fromarray(own.view(np.uint8)).filter(ImageFilter.MaxFilter(3)))
     return np.where(own | ((labels < 0) & near.view(bool)), pieces.ink[place], np.uint8(0))
