@@ -170,6 +170,14 @@ def page(digits: Digits) -> tuple[Image.Image, str]:
     return Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(1)), "|".join(labels)
 
 
+def turned(digits: Digits) -> tuple[Image.Image, str]:
+    """A page that lies askew on something dark, which shows at its corners, as in a scan."""
+    picture, label = page(digits)
+    random = digits.random
+    angle, dark, whole = random.uniform(-5, 5), int(random.integers(0, 90)), random.random() < 0.5
+    return picture.rotate(angle, Image.Resampling.BICUBIC, whole, fillcolor=dark), label
+
+
 def scrawl(digits: Digits) -> tuple[Image.Image, str]:
     """A few strokes between nine points, as letters have them: no digit, but for a rare chance."""
     random = digits.random
@@ -190,7 +198,7 @@ def scrawl(digits: Digits) -> tuple[Image.Image, str]:
 
 
 KINDS: tuple[Kind, ...] = (
-    mnist, small_grey, small_binary, scan, two_digits, two_touching, scrawl, page, canvas,
+    mnist, small_grey, small_binary, scan, two_digits, two_touching, scrawl, page, canvas, turned,
 )  # fmt: skip
 
 

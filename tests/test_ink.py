@@ -5,13 +5,15 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 from strokes import pixels, write
 
-from digitmlp.components import find_components
+from digitmlp.components import find_components, parents
 from digitmlp.cuts import cut
 from digitmlp.glyph import narrowed, stroke_thickness, to_digit
-from digitmlp.ink import WEAK, find_ink, run_lengths
+from digitmlp.ink import WEAK, find_ink
 from digitmlp.judge import Judge
 from digitmlp.layout import find_lines
-from digitmlp.pieces import cut_out, find_pieces, look
+from digitmlp.pieces import cut_out, find_pieces
+from digitmlp.ruled import run_lengths
+from digitmlp.sheet import look
 
 
 def agreement(found: np.ndarray, drawn: np.ndarray) -> float:
@@ -101,6 +103,18 @@ def test_components_are_those_of_a_flood():
         assert found.areas[number - 1] == len(rows)
 
 
+def test_a_component_in_a_hole_of_another_has_it_for_its_parent():
+    mask = np.zeros((40, 60), bool)
+    for left, top, right, bottom in ([2, 2, 58, 38], [10, 10, 20, 30], [30, 10, 34, 30]):
+        mask[top:bottom, left:right] = True
+        mask[top + 1 : bottom - 1, left + 1 : right - 1] = False
+    mask[18:20, 14:16] = True
+    mask[4:6, 57:60] = True  # goes on from the first to the picture's side
+    assert parents(find_components(mask)).tolist() == [0, 1, 1, 2]
+    mask[2:38, 57] = False  # the first is open
+    assert parents(find_components(mask)).tolist() == [0, 0, 0, 0, 3]
+
+
 def test_pieces_are_digits_without_specks_and_blots():
     page = write("472", gap=0.6)
     ink = page.ink.copy()
@@ -114,23 +128,6 @@ def test_pieces_are_digits_without_specks_and_blots():
     np.testing.assert_array_equal(
         alone[1:-1, 1:-1] > 0, (pieces.labels == 0)[top:bottom, left:right]
     )
-
-
-@pytest.mark.parametrize("strokes", [[(60, 60), (240, 60), (120, 340)], [(150, 40), (150, 360)]])
-def test_a_thick_digit_is_no_sheet_on_which_darker_places_are_drawn(strokes):
-    picture = Image.new("L", (300, 400), 255)
-    draw = ImageDraw.Draw(picture)
-    draw.line(strokes, fill=110, width=42, joint="curve")
-    draw.line([(x, y + 20) for x, y in strokes[:2]], fill=20, width=12)
-    (box,) = look(np.asarray(picture)).boxes
-    assert box[3] - box[1] > 250
-
-
-def test_a_thick_zero_is_no_sheet_on_which_its_hole_is_drawn():
-    picture = Image.new("L", (300, 400), 255)
-    ImageDraw.Draw(picture).ellipse((50, 50, 250, 350), fill=255, outline=20, width=65)
-    (box,) = look(np.asarray(picture)).boxes
-    assert box[3] - box[1] > 250
 
 
 def test_large_pictures_are_looked_at_in_a_coarser_copy():

@@ -71,13 +71,28 @@ def test_what_goes_round_digits_is_none(frame):
     assert text(np.asarray(picture)) == "407"
 
 
-@pytest.mark.parametrize("turn", [0, 5])
-def test_a_sheet_on_a_dark_desk_is_paper(turn):
-    sheet = Image.fromarray(write("407", size=(500, 260), at=(130, 90)).picture())
-    desk = Image.new("L", (900, 700), 35)
-    turned = sheet.rotate(turn, Image.Resampling.BILINEAR, expand=True, fillcolor=35)
-    desk.paste(turned, (180, 200))
-    assert text(np.asarray(desk)) == "407"
+@pytest.mark.parametrize("share", [0.3, 0.4, 0.6])
+def test_a_zero_with_a_stroke_in_it_is_no_frame(share):
+    page = write("407", size=(500, 260), at=(130, 70), height=110, pen=8)
+    picture = Image.fromarray(page.picture())
+    left, top, right, bottom = page.boxes[1]
+    x, y, half = (left + right) / 2, (top + bottom) / 2, share * (bottom - top) / 2
+    stroke = (x - 0.4 * half, y + half, x + 0.4 * half, y - half)
+    ImageDraw.Draw(picture).line(stroke, fill=40, width=7)
+    found = text(np.asarray(picture))
+    assert (found[0], found[-1]) == ("4", "7")
+    assert len(found) >= 3
+
+
+def test_a_table_of_a_hundred_cells_hides_none_of_its_digits():
+    rows = ["2749406358", "7354092748"] * 5
+    page = write("\n".join(" ".join(row) for row in rows), size=(1400, 1250), gap=0.35)
+    picture = Image.fromarray(page.picture())
+    for left, top, right, bottom in page.boxes:
+        cell = (left - 10, top - 10, right + 10, bottom + 10)
+        ImageDraw.Draw(picture).rectangle(cell, outline=40, width=3)
+    found = text(np.asarray(picture)).replace(" ", "").split("\n")
+    assert found == rows
 
 
 def test_a_speck_in_a_zero_does_not_make_a_frame_of_it():

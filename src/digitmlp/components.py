@@ -13,11 +13,13 @@ class Components:
     labels  int32 (h, w): the component's number, 0 on the ground
     boxes   int64 (n, 4): left, top, right, bottom; right and bottom are the first outside
     areas   int64 (n,): pixels
+    firsts  int64 (n,): the column of the leftmost pixel in its top row
     """
 
     labels: NDArray[np.int32]
     boxes: NDArray[np.int64]
     areas: NDArray[np.int64]
+    firsts: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.areas)
@@ -45,7 +47,8 @@ def find_components(mask: NDArray[np.bool_]) -> Components:
         np.minimum.at(boxes[:, side], owner, values)
     for side, values in ((2, ends - rows * stride - 1), (3, rows + 1)):
         np.maximum.at(boxes[:, side], owner, values)
-    return Components(labels, boxes, np.bincount(owner, ends - starts, len(roots)).astype(np.int64))
+    areas = np.bincount(owner, ends - starts, len(roots)).astype(np.int64)
+    return Components(labels, boxes, areas, starts[roots] % stride - 1)
 
 
 def _merged(count: int, upper: NDArray[np.int64], lower: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -58,6 +61,22 @@ def _merged(count: int, upper: NDArray[np.int64], lower: NDArray[np.int64]) -> N
         np.minimum.at(least, np.maximum(one, other), np.minimum(one, other))
         while (least[least] != least).any():
             least = least[least]
+
+
+def parents(found: Components) -> NDArray[np.int64]:
+    """Return (n,): for each component the number of the one that has it in a hole, or 0."""
+    ground = find_components(found.labels == 0)
+    labels = ground.labels
+    # Above the first pixel of a component is ground; above that of a ground, what goes round it.
+    around = np.append(0, _above(ground, found.labels))
+    around[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = 0
+    return around[_above(found, labels)]
+
+
+def _above(found: Components, labels: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return (n,): the label above the first pixel of each component; 0 above the picture."""
+    rows = found.boxes[:, 1]
+    return np.where(rows > 0, labels[rows - 1, found.firsts], 0)
 
 
 def outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

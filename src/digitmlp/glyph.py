@@ -8,7 +8,8 @@ from PIL import Image
 
 from digitmlp.digits import SIDE, Images
 from digitmlp.picture import PictureSource, decode
-from digitmlp.pieces import LONGEST, Pieces, around, cut_out, longest, look
+from digitmlp.pieces import Pieces, around, cut_out, longest
+from digitmlp.sheet import LONGEST, look
 
 BOX = 20  # MNIST's digits fill a 20×20 box whose centre of mass lies in the middle of 28×28
 FINE = 4  # strokes are made thicker or thinner at so many pixels a pixel

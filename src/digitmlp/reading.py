@@ -15,9 +15,10 @@ from digitmlp.glyph import largest_group
 from digitmlp.judge import Glyph, Judge
 from digitmlp.layout import UNLIKE, find_lines
 from digitmlp.picture import PictureSource, decode, describe
-from digitmlp.pieces import LONGEST, Pieces, around, look
+from digitmlp.pieces import Pieces, around
 from digitmlp.recognizer import Recognizer
 from digitmlp.segment import read_lines
+from digitmlp.sheet import LONGEST, look
 
 UNKNOWN = "?"  # what is no digit
 WORD = 3  # characters that are no digits make a line of their own beside lines of digits
@@ -132,7 +133,7 @@ def read(
     else:
         found = find_lines(pieces.boxes, pieces.height)
         lines = read_lines(pieces, found, Judge(recognizer.recognize, recognizer.threshold))
-    scale = pieces.scale * picture.size[0] / picture.pixels.shape[1]
+    scale = pieces.scale * max(picture.size) / max(picture.pixels.shape)
     numbers = []
     for line, glyphs in enumerate(_without_dirt(lines, pieces), 1):
         for run in _runs(glyphs):

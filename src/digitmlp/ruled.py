@@ -1,0 +1,90 @@
+"""Lines that are ruled on paper, across and down."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitmlp.windows import Floats
+
+Mask = NDArray[np.bool_]
+
+LINES = 3  # fewer lines across are none of the paper's
+MARGIN = 0.04  # of the picture's width, up to which they reach
+
+
+def ruled_lines(mask: Mask, paper: Mask) -> Mask:
+    """Return the pixels of a mask of ink (h, w) that are lines ruled across the paper, and, where
+    there are such, down.
+
+    paper  (h, w): where in the picture there is any
+    """
+    across = _across(mask, paper)
+    return across | _across(mask.T, paper.T).T if across.any() else across
+
+
+def _across(mask: Mask, paper: Mask) -> Mask:
+    """Return the pixels of ruled lines across: three or more, thin, straight, parallel and long.
+
+    They reach both sides of the paper, or beyond all ink between them, as the level strokes of
+    a row of fives do not. What crosses them stays.
+    """
+    height, width = mask.shape
+    drop = np.rint(_slope(mask) * (np.arange(width) - width / 2)).astype(np.int64)
+    rows = np.arange(height)[:, None] + drop
+    seen = np.take_along_axis(paper, rows.clip(0, height - 1), 0) & (rows >= 0) & (rows < height)
+    level = np.take_along_axis(mask, rows.clip(0, height - 1), 0) & seen
+    slack = max(1, height // 300)  # lines bend a little, and thin ones have gaps
+    wider = np.pad(level, slack)
+    thick = np.logical_or.reduce([wider[k : k + height] for k in range(2 * slack + 1)])
+    thick = np.logical_or.reduce([thick[:, k : k + width] for k in range(2 * slack + 1)])
+    long = thick & (run_lengths(thick) > width // 12)
+    # Beside strong ink a line may be too faint to be found: its parts count together.
+    rows_of_lines = long.sum(1) > np.maximum(seen.sum(1) // 3, width // 12)
+    count = np.count_nonzero(np.diff(rows_of_lines.astype(np.int8), prepend=0) == 1)
+    lines = level & rows_of_lines[:, None]
+    sure = lines & long
+    depths = run_lengths(level.T).T
+    usual = np.median(depths[sure]) if count >= LINES and sure.any() else height
+    if usual > min(mask.shape) / 60:
+        return np.zeros_like(mask)
+    thin = lines & (depths <= 1.6 * usual + 1)
+    margin = MARGIN * width
+    near = np.convolve(rows_of_lines, np.ones(2 * (slack + round(usual)) + 1), "same") > 0
+    between = np.flatnonzero((level & ~near[:, None]).sum(0) > usual)
+    first, last = between[[0, -1]] if len(between) else (width, 0)
+    sides, reached = np.flatnonzero(seen.any(0)), np.flatnonzero(thin.any(0))
+    if reached[0] > max(sides[0] + margin, first - margin) or reached[-1] < min(
+        sides[-1] - margin, last + margin
+    ):
+        return np.zeros_like(mask)
+    ruled: Mask = np.take_along_axis(
+        thin, (np.arange(height)[:, None] - drop).clip(0, height - 1), 0
+    )
+    return ruled & mask
+
+
+def _slope(mask: Mask) -> float:
+    """Return the slope along which the mask's pixels lie in the fewest rows."""
+    inked = np.argwhere(mask)
+    y, x = inked[:: len(inked) // 20_000 + 1].T.astype(np.float32)
+    best = 0.0
+    for step, row in ((0.01, max(mask.shape) / 250), (0.002, max(mask.shape) / 800)):
+        reach = 15 * step if best == 0 else 5 * step
+        slopes = best + np.arange(-reach, reach + step / 2, step)
+        best = float(max(slopes, key=lambda slope: _crowding(y, x, slope, row)))
+    return best
+
+
+def _crowding(y: Floats, x: Floats, slope: float, row: float) -> float:
+    rows = ((y - np.float32(slope) * x) / np.float32(row)).astype(np.int64)
+    return float((np.bincount(rows - rows.min(initial=0)).astype(np.float64) ** 2).sum())
+
+
+def run_lengths(mask: Mask) -> NDArray[np.int64]:
+    """Return for each pixel of a mask (h, w) the length of its horizontal run; 0 outside."""
+    lengths = np.zeros(mask.shape, np.int64)
+    padded = np.zeros((mask.shape[0], mask.shape[1] + 1), np.int8)
+    padded[:, :-1] = mask
+    change = np.diff(padded.ravel(), prepend=np.int8(0))
+    runs = np.flatnonzero(change == -1) - np.flatnonzero(change == 1)
+    lengths[mask] = np.repeat(runs, runs)
+    return lengths

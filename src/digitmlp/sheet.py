@@ -1,0 +1,164 @@
+"""The sheet in a picture that shows more than the sheet, and what is written on it."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from digitmlp.components import Components, find_components
+from digitmlp.ink import SNIPPET, WEAK, find_ink
+from digitmlp.pieces import Pieces, find_pieces
+
+Mask = NDArray[np.bool_]
+
+# A sheet on a desk covers so much of the picture, and so much of its width and height; paper is so
+# much of it, as it is not of a zero with corners.
+SHEET, BROAD, FULL = 0.05, 0.25, 0.8
+EDGE = 3  # pixels along the side of a sheet that are neither paper nor ink
+# Its area by the root of the determinant of its covariance: 12 for any parallelogram, 4π for an
+# ellipse, less for what is less compact.
+FORM, UNEVEN = 12, 0.15
+# What lies beside a sheet runs along so much of the picture's shorter side, and goes straight to
+# the picture's sides in so much of its area.
+ALONG, STRAIGHT = 0.15, 0.8
+REST = 0.5  # at most, of the picture: else it is the paper round a stroke as thick
+FILLED = 0.7  # of the picture's height: it is cut to digits as tall
+
+LONGEST = 2048  # pixels on the longer side of a picture that is looked at; more are no help
+LEAST = 400  # on the longer side of a copy whose pixels are averaged
+SHORTEST = 100  # on the shorter side; with fewer, ink has no clear edge
+ENOUGH = 40  # in the height of a digit; a finer copy shows no more
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Surroundings:
+    """What is no paper in a picture: outside (h, w); sheets: as sheets were taken for ink."""
+
+    outside: Mask
+    sheets: bool
+
+    def at(self, shape: tuple[int, ...]) -> Mask:
+        """Return what is no paper in a copy (h, w) of the picture."""
+        size = (shape[1], shape[0])
+        return np.asarray(Image.fromarray(self.outside).resize(size, Image.Resampling.NEAREST))
+
+
+def look(pixels: NDArray[np.uint8]) -> Pieces:
+    """Return the pieces of a picture, (h, w) grey or (h, w, 3) RGB, at a scale that suits them."""
+    image = Image.fromarray(pixels)
+    around = None
+    for factor in (4, 2):
+        if max(image.size) >= factor * LEAST:
+            coarse, around = _look(np.asarray(image.reduce(factor)), around)
+            if coarse.height >= ENOUGH:
+                return dataclasses.replace(coarse, scale=float(factor))
+    zoom = max(1, min(-(-SHORTEST // min(image.size)), LONGEST // max(image.size)))
+    if zoom > 1:
+        size = image.width * zoom, image.height * zoom
+        pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC))
+    return dataclasses.replace(_look(pixels, around)[0], scale=1 / zoom)
+
+
+def _look(pixels: NDArray[np.uint8], around: _Surroundings | None) -> tuple[Pieces, _Surroundings]:
+    """Return the pieces of a picture; where there are sheets in it, those on the sheets too.
+
+    around  as found in a coarser copy, if any
+    """
+    ink = find_ink(pixels)
+    if around is None or not around.outside.any():
+        around = _find_surroundings(pixels, ink)
+    return _pieces(pixels, ink, around), around
+
+
+def _pieces(pixels: NDArray[np.uint8], ink: NDArray[np.uint8], around: _Surroundings) -> Pieces:
+    outside = around.at(ink.shape)
+    if not outside.any():
+        return find_pieces(ink)
+    # The edge of the sheet is no ink either.
+    wider = Image.fromarray(outside).convert("L").filter(ImageFilter.MaxFilter(2 * EDGE + 1))
+    written = find_ink(pixels, np.asarray(wider) == 0)
+    if not around.sheets:
+        pieces = find_pieces(written)
+        high = (pieces.boxes[:, 3] - pieces.boxes[:, 1]).max(initial=0)
+        # In a picture cut to its ink, digits run along the sides.
+        return pieces if 0 < high < FILLED * len(ink) else find_pieces(ink)
+    # What lies between sheets counts too, but the desk does not.
+    labels = find_components(ink >= WEAK).labels
+    desk = np.isin(labels, _sides(labels))
+    pieces = find_pieces(np.maximum(written, np.where(outside & ~desk, ink, np.uint8(0))))
+    # A blank sheet, but a stroke that thick is a 1.
+    return pieces if len(pieces) or _is_broad(~outside) else find_pieces(ink)
+
+
+def _find_surroundings(pixels: NDArray[np.uint8], ink: NDArray[np.uint8]) -> _Surroundings:
+    if max(ink.shape) <= SNIPPET:
+        return _Surroundings(np.zeros(ink.shape, np.bool_), False)
+    grey = pixels if pixels.ndim == 2 else pixels.mean(2)
+    sheets = _sheets(grey, find_components(ink >= WEAK))
+    found = bool(sheets.any())
+    return _Surroundings(~sheets if found else _beside_sheet(grey, ink), found)
+
+
+def _sheets(grey: NDArray[Any], found: Components) -> Mask:
+    """Return where in a picture, (h, w), lie sheets, or boards, that were taken for ink: large
+    components with four sides, full but for what is written there.
+    """
+    shape = found.labels.shape
+    sheets = np.zeros(shape, np.bool_)
+    sizes = found.boxes[:, 2:] - found.boxes[:, :2]
+    for number in np.flatnonzero((sizes >= BROAD * np.array(shape[::-1])).all(1)) + 1:
+        own = found.labels == number
+        grounds = find_components(~own).labels
+        sheet = ~np.isin(grounds, _sides(grounds))
+        area = np.count_nonzero(sheet)
+        if not SHEET * sheet.size <= area < sheet.size:
+            continue
+        form = area / math.sqrt(np.linalg.det(np.cov(np.nonzero(sheet))))
+        # Where a sheet is wide it is found as ink at its edge alone, but it is as light there.
+        paper, desk = grey[own].mean(), grey[~sheet].mean()
+        full = np.abs(grey[sheet] - paper) < np.abs(grey[sheet] - desk)
+        if abs(form - FORM) <= UNEVEN and np.count_nonzero(full) >= FULL * area:
+            sheets |= sheet
+    return sheets
+
+
+def _is_broad(mask: Mask) -> bool:
+    """Return whether a mask (h, w) holds what is at least half as wide as long."""
+    narrow, wide = np.linalg.eigvalsh(np.cov(np.nonzero(mask)))
+    return bool(narrow >= wide / 4)
+
+
+def _sides(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the labels, 0 not among them, along the sides of a picture, (h, w)."""
+    sides = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    return sides[sides > 0]
+
+
+def _beside_sheet(grey: NDArray[Any], ink: NDArray[np.uint8]) -> Mask:
+    """Return where ink, (h, w), is what lies beside a sheet: long along the picture's sides."""
+    if not any(side.any() for side in (ink[0], ink[-1], ink[:, 0], ink[:, -1])):
+        return np.zeros(ink.shape, np.bool_)
+    grounds = find_components(ink < WEAK).labels
+    sizes = np.bincount(grounds.ravel())
+    mean = np.bincount(grounds.ravel(), grey.ravel()) / np.maximum(sizes, 1)
+    paper = 1 + int(sizes[1:].argmax()) if len(sizes) > 1 else 0
+    # Where it is wide it too is ink at its edge alone.
+    beyond = (np.abs(mean - mean[0]) < np.abs(mean - mean[paper]))[grounds]
+    straight = np.zeros_like(beyond)
+    for axis in (0, 1):
+        straight |= np.logical_and.accumulate(beyond, axis)
+        straight |= np.flip(np.logical_and.accumulate(np.flip(beyond, axis), axis), axis)
+    found = find_components(beyond)
+    labels = found.labels
+    sides = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
+    count = len(found) + 1
+    along = np.bincount(sides, minlength=count)
+    beside = along >= ALONG * min(ink.shape)
+    beside[1:] &= np.bincount(labels[straight], minlength=count)[1:] >= STRAIGHT * found.areas
+    beside[0] = False
+    where: Mask = beside[labels]
+    return where & (np.count_nonzero(where) <= REST * where.size)

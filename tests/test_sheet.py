@@ -1,0 +1,113 @@
+"""Sheets on a desk, and what lies beside a sheet, hide no digit and are none."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+from strokes import Templates, pixels, write
+
+from digitmlp import read
+from digitmlp.sheet import look
+
+
+def text(picture: object) -> str:
+    return read(picture, Templates()).text
+
+
+def sheet(digits: str, height: float = 60) -> Image.Image:
+    return Image.fromarray(write(digits, size=(500, 260), at=(130, 90), height=height).picture())
+
+
+@pytest.mark.parametrize("digits", ["407", "80869"])
+@pytest.mark.parametrize("turn", [0, 5])
+def test_a_sheet_on_a_dark_desk_is_paper(digits, turn):
+    desk = Image.new("L", (900, 700), 35)
+    paper = sheet(digits)
+    desk.paste(paper.rotate(turn, Image.Resampling.BILINEAR, expand=True, fillcolor=35), (180, 200))
+    assert text(np.asarray(desk)) == digits
+
+
+@pytest.mark.parametrize("fall", [0.2, 0.4])
+def test_a_sheet_may_lie_in_light_that_falls_off(fall):
+    desk = Image.new("L", (900, 700), 35)
+    desk.paste(sheet("407"), (180, 200))
+    assert text(pixels(np.asarray(desk) * (1 - fall * np.linspace(0, 1, 900)))) == "407"
+
+
+def test_two_sheets_are_read():
+    desk = Image.new("L", (1200, 900), 35)
+    desk.paste(sheet("407").crop((60, 0, 480, 260)), (100, 100))
+    desk.paste(sheet("259").crop((60, 0, 480, 260)), (600, 500))
+    assert text(np.asarray(desk)) == "407\n259"
+
+
+def test_a_dark_label_hides_nothing_beside_it():
+    page = write("2549", size=(900, 700), at=(100, 560))
+    picture = Image.fromarray(page.picture(70))
+    label = write("38", size=(450, 340), at=(120, 120)).picture(230, 70)
+    picture.paste(Image.fromarray(label), (250, 60))
+    assert text(np.asarray(picture)) == "38\n2549"
+
+
+@pytest.mark.parametrize("strokes", [[(60, 60), (240, 60), (120, 340)], [(150, 40), (150, 360)]])
+def test_a_thick_digit_is_no_sheet_on_which_darker_places_are_drawn(strokes):
+    picture = Image.new("L", (300, 400), 255)
+    draw = ImageDraw.Draw(picture)
+    draw.line(strokes, fill=110, width=42, joint="curve")
+    draw.line([(x, y + 20) for x, y in strokes[:2]], fill=20, width=12)
+    (box,) = look(np.asarray(picture)).boxes
+    assert box[3] - box[1] > 250
+
+
+@pytest.mark.parametrize(
+    ("shape", "box", "pen"),
+    [("ellipse", (50, 50, 250, 350), 65), ("rectangle", (150, 100, 410, 500), 80)],
+)
+def test_a_thick_zero_is_no_sheet_on_which_its_hole_is_drawn(shape, box, pen):
+    picture = Image.new("L", (box[2] + box[0], box[3] + box[1]), 255)
+    getattr(ImageDraw.Draw(picture), shape)(box, fill=255, outline=20, width=pen)
+    (found,) = look(np.asarray(picture)).boxes
+    assert found[3] - found[1] > 0.9 * (box[3] - box[1])
+
+
+def test_nothing_is_read_on_a_blank_sheet():
+    desk = Image.new("L", (900, 700), 35)
+    desk.paste(230, (180, 200, 680, 460))
+    assert text(np.asarray(desk)) == ""
+
+
+@pytest.mark.parametrize("dark", [0, 70])
+@pytest.mark.parametrize("turn", [-7, -2, 1, 4])
+@pytest.mark.parametrize("whole", [True, False])
+def test_dark_corners_of_a_turned_scan_are_no_ink(dark, turn, whole):
+    page = write("20\n47 358\n9164", size=(900, 700), at=(200, 200))
+    scan = Image.fromarray(page.picture(130))  # a faint pencil
+    turned = scan.rotate(turn, Image.Resampling.BICUBIC, expand=whole, fillcolor=dark)
+    assert text(np.asarray(turned)) == "20\n47 358\n9164"
+
+
+@pytest.mark.parametrize("side", ["right", "bottom", "right and bottom"])
+@pytest.mark.parametrize("width", [0.06, 0.14, 0.22])
+@pytest.mark.parametrize("digits", ["4", "407"])
+def test_a_strip_of_desk_hides_no_digit(side, width, digits):
+    picture = write(digits, size=(900, 700), at=(120, 200)).picture()
+    if "right" in side:
+        picture[:, round(900 * (1 - width)) :] = 70
+    if "bottom" in side:
+        picture[round(700 * (1 - width)) :] = 70
+    assert text(picture) == digits
+
+
+def test_lines_of_a_sheet_go_to_its_own_sides():
+    page = write("47", size=(900, 700), at=(200, 200))
+    page.ink[30::47] = True
+    scan = Image.fromarray(page.picture())
+    turned = scan.rotate(5, Image.Resampling.BICUBIC, expand=True, fillcolor=0)
+    assert text(np.asarray(turned)) == "47"
+
+
+@pytest.mark.parametrize("digits", ["17", "71", "5107"])
+def test_digits_along_the_sides_of_a_picture_cut_to_its_ink_are_read(digits):
+    page = write(digits, size=(1200, 400), at=(60, 60), height=250, pen=24)
+    rows, columns = np.flatnonzero(page.ink.any(1)), np.flatnonzero(page.ink.any(0))
+    cut = page.picture()[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    assert text(cut) == digits
