@@ -353,6 +353,15 @@ def test_several_runs_are_exported_as_one_committee(command, run, tmp_path):
     np.testing.assert_array_equal(joint.predict(images), alone.predict(images))
 
 
+def test_a_committee_of_one_run_twice_is_refused(command, run, tmp_path):
+    again = run / ".." / run.name
+    assert command("export", run, again, "--out", tmp_path / "twice.onnx") == (
+        3,
+        "",
+        f"digitmlp: {again}: is named twice; a committee needs different runs\n",
+    )
+
+
 def test_compact_export_takes_a_byte_a_weight(command, run, tmp_path):
     out = tmp_path / "compact.onnx"
     assert command("export", run, "--compact", "--out", out)[0] == 0

@@ -57,6 +57,11 @@ def load_network(path: Path) -> tuple[MLP, Card]:
 
 def load_committee(paths: Sequence[str | Path]) -> MLP:
     """Return the networks of several runs, of one form, as one committee; raises ModelError."""
+    known: set[Path] = set()
+    for path in paths:
+        if (place := Path(path).resolve()) in known:
+            raise ModelError(f"{path}: is named twice; a committee needs different runs")
+        known.add(place)
     networks = [load_network(Path(path))[0] for path in paths]
     forms = [replace(network.config, members=1) for network in networks]
     for path, form in zip(paths, forms, strict=True):

@@ -285,9 +285,10 @@ def _introduce(job: Job, training: Training) -> None:
     )
     if plan.also:
         say(f"{', '.join(plan.also)}: {rows - len(job.rows):,} more to train on")
+    threads = torch.get_num_threads()
     say(
         f"MLP {plan.model.describe()}: {weights:,} weights, on {job.device.type} "
-        f"({_device_name(job.device)}, {torch.get_num_threads()} threads, "
+        f"({_device_name(job.device)}, {threads} thread{'s' * (threads > 1)}, "
         f"{loop.precision(plan.training, job.device)})"
     )
     left = loop.epochs(plan.training, rows) - len(training.history)
