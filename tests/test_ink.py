@@ -12,7 +12,7 @@ from digitmlp.ink import WEAK, find_ink
 from digitmlp.judge import Judge
 from digitmlp.layout import find_lines
 from digitmlp.pieces import cut_out, find_pieces
-from digitmlp.ruled import run_lengths
+from digitmlp.ruled import ruled_lines, run_lengths
 from digitmlp.sheet import look
 
 
@@ -207,6 +207,23 @@ def test_a_picture_cut_to_its_ink_is_looked_at_half_as_wide_too(margin, looks):
     (glyph,) = Judge(recognize, 0)(pieces, [[0]])
     assert len(seen) == looks
     np.testing.assert_array_equal(glyph.image, seen[-1])  # the narrow one scores higher
+
+
+def test_a_thin_line_with_gaps_is_a_line_of_the_paper():
+    mask = np.zeros((400, 600), bool)
+    mask[50::70] = np.arange(600) % 9 > 0
+    mask[60:100, 200:206] = True
+    ruled = ruled_lines(mask, np.ones_like(mask))
+    np.testing.assert_array_equal(ruled[50::70], mask[50::70])
+    assert ruled.sum() == mask[50::70].sum()
+
+
+def test_dashes_in_turn_above_and_below_a_row_break_nothing():
+    grey = np.full((400, 400), 255, np.uint8)
+    first = np.arange(400) // 8 % 2 == 0
+    for row in range(20, 380, 40):
+        grey[row - 1, first] = grey[row + 1, ~first] = 0
+    assert find_ink(grey).shape == grey.shape
 
 
 @pytest.mark.parametrize("size", [(600, 400), (1000, 800), (400, 400)])

@@ -34,6 +34,12 @@ def test_numbers_are_read_in_order_with_their_boxes():
     np.testing.assert_allclose(first["box"], reading.numbers[1].box)
 
 
+def test_boxes_are_right_at_the_end_of_a_long_strip():
+    page = write("7", size=(205, 20_000), at=(20, 19_786), height=164, pen=16)
+    (number,) = read(page.picture(), Templates()).numbers
+    np.testing.assert_allclose(number.box, page.boxes[0], atol=12)
+
+
 @pytest.mark.parametrize("zoom", [0.4, 1, 5])
 def test_boxes_are_pixels_of_the_picture_however_large_it_is(zoom):
     page = write("35", size=(400, 300), at=(100, 90))

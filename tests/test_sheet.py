@@ -105,7 +105,7 @@ def test_lines_of_a_sheet_go_to_its_own_sides():
     assert text(np.asarray(turned)) == "47"
 
 
-@pytest.mark.parametrize("digits", ["17", "71", "5107"])
+@pytest.mark.parametrize("digits", ["17", "71", "5107", "23", "83"])
 def test_digits_along_the_sides_of_a_picture_cut_to_its_ink_are_read(digits):
     page = write(digits, size=(1200, 400), at=(60, 60), height=250, pen=24)
     rows, columns = np.flatnonzero(page.ink.any(1)), np.flatnonzero(page.ink.any(0))
