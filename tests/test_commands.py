@@ -353,8 +353,9 @@ def test_several_runs_are_exported_as_one_committee(command, run, tmp_path):
     np.testing.assert_array_equal(joint.predict(images), alone.predict(images))
 
 
-def test_a_committee_of_one_run_twice_is_refused(command, run, tmp_path):
-    again = run / ".." / run.name
+@pytest.mark.parametrize("again", ["../{}", "model.safetensors"])
+def test_a_committee_of_one_run_twice_is_refused(command, run, tmp_path, again):
+    again = run / again.format(run.name)
     assert command("export", run, again, "--out", tmp_path / "twice.onnx") == (
         3,
         "",

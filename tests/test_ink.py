@@ -223,6 +223,7 @@ def test_dashes_in_turn_above_and_below_a_row_break_nothing():
     first = np.arange(400) // 8 % 2 == 0
     for row in range(20, 380, 40):
         grey[row - 1, first] = grey[row + 1, ~first] = 0
+    assert not ruled_lines(grey == 0, np.ones(grey.shape, bool)).any()
     assert find_ink(grey).shape == grey.shape
 
 

@@ -69,10 +69,25 @@ def test_a_thick_zero_is_no_sheet_on_which_its_hole_is_drawn(shape, box, pen):
     assert found[3] - found[1] > 0.9 * (box[3] - box[1])
 
 
-def test_nothing_is_read_on_a_blank_sheet():
-    desk = Image.new("L", (900, 700), 35)
-    desk.paste(230, (180, 200, 680, 460))
-    assert text(np.asarray(desk)) == ""
+@pytest.mark.parametrize("offset", range(4))
+def test_the_rim_of_a_sheet_between_pixels_of_a_coarse_copy_is_no_ink(offset):
+    desk = Image.new("L", (1802, 1402), 35)
+    page = write("407", size=(1001, 521), at=(260, 180), height=120, pen=12)
+    desk.paste(Image.fromarray(page.picture()), (361 + offset, 401 + offset))
+    assert text(np.asarray(desk)) == "407"
+
+
+@pytest.mark.parametrize("blank", ["sheet", "scan", "strip"])
+def test_nothing_is_read_on_a_blank_sheet(blank):
+    picture = Image.new("L", (900, 700), 35)
+    if blank == "sheet":
+        picture.paste(230, (180, 200, 680, 460))
+    elif blank == "strip":
+        picture.paste(230, (0, 0, 780, 700))
+    else:
+        paper = Image.new("L", (900, 700), 230)
+        picture = paper.rotate(4, Image.Resampling.BICUBIC, expand=True, fillcolor=0)
+    assert text(np.asarray(picture)) == ""
 
 
 @pytest.mark.parametrize("dark", [0, 70])

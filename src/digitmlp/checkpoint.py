@@ -59,7 +59,9 @@ def load_committee(paths: Sequence[str | Path]) -> MLP:
     """Return the networks of several runs, of one form, as one committee; raises ModelError."""
     known: set[Path] = set()
     for path in paths:
-        if (place := Path(path).resolve()) in known:
+        place = Path(path).resolve()
+        place = place / "model.safetensors" if place.is_dir() else place
+        if place in known:
             raise ModelError(f"{path}: is named twice; a committee needs different runs")
         known.add(place)
     networks = [load_network(Path(path))[0] for path in paths]

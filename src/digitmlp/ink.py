@@ -2,13 +2,10 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from digitmlp.components import find_components, outline
 from digitmlp.ruled import ruled_lines
-from digitmlp.windows import Floats, blurred, coarseness, expanded, highest, shrunk
-
-Mask = NDArray[np.bool_]
+from digitmlp.windows import Floats, Mask, blurred, coarseness, expanded, greyscale, highest, shrunk
 
 WINDOWS = (3, 6, 16)  # radii, in coarse pixels, of windows that strokes may be narrower than
 NEAR = 8  # coarse pixels, the surroundings of a stroke
@@ -38,7 +35,7 @@ def find_ink(pixels: NDArray[np.uint8], paper: Mask | None = None) -> NDArray[np
 
     paper  (h, w): where there is any; None: everywhere
     """
-    grey = _grey(pixels)
+    grey = greyscale(pixels)
     if min(grey.shape) <= 2 * BEND:
         return np.zeros(grey.shape, np.uint8)
     if paper is None:
@@ -96,11 +93,6 @@ def _faint_level(strength: Floats, level: Floats) -> Floats:
     return np.clip(half, LOWEST * level, level)
 
 
-def _grey(pixels: NDArray[np.uint8]) -> Floats:
-    grey = pixels if pixels.ndim == 2 else np.asarray(Image.fromarray(pixels).convert("L"))
-    return grey.astype(np.float32)
-
-
 def _ink_is_dark(grey: Floats, edges: Floats) -> bool:
     """Return whether the pixels that depart far from their surroundings do so to the dark side.
 
@@ -119,10 +111,10 @@ def _ink_is_dark(grey: Floats, edges: Floats) -> bool:
 
 
 def _mean_near(grey: Floats, paper: Mask) -> Floats:
-    """Return what paper is on average around each place, or everywhere where there is none near."""
+    """Return what paper is on average around each place, or all of it where there is none near."""
     weight = paper.astype(np.float32)
     weights, weighted = shrunk(weight), shrunk(grey * weight)
-    few = np.float32(0.001)
+    few = np.float32(0.001)  # so much counts all of it
     whole = weighted.sum() / max(weights.sum(), few)
     near = (blurred(weighted, NEAR) + few * whole) / (blurred(weights, NEAR) + few)
     return expanded(near, grey.shape)

@@ -56,8 +56,7 @@ def find_pieces(ink: NDArray[np.uint8]) -> Pieces:
     if drawn.any():
         able = drawn
     lengths = found.areas / thickness  # of the strokes
-    kept = np.flatnonzero(able)
-    able &= ~_frames(found, kept, lengths[kept])
+    able &= ~_frames(found, np.flatnonzero(able), lengths[able])
     kept = np.flatnonzero(able)
     if len(kept) == 0:
         return Pieces(ink, np.full(ink.shape, -1, np.int32), np.zeros((0, 4), np.int64), 0.0)
@@ -72,24 +71,24 @@ def find_pieces(ink: NDArray[np.uint8]) -> Pieces:
 
 
 def _frames(
-    found: Components, able: NDArray[np.int64], lengths: NDArray[np.float64]
+    found: Components, drawn: NDArray[np.int64], lengths: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """Return (n,): which components are frames around others of the able ones.
+    """Return (n,): which components are frames around others of those drawn, numbers from 0.
 
-    lengths  of the able ones' strokes
+    lengths  of the strokes of those drawn
     """
     count = len(found) + 1
     sides = found.boxes[:, 3] - found.boxes[:, 1]
-    parent = parents(found)[able]
-    share = sides[able] / np.where(parent > 0, sides[parent - 1], np.inf)
+    parent = parents(found)[drawn]
+    share = sides[drawn] / np.where(parent > 0, sides[parent - 1], np.inf)
     # A digit as open as a 4 may have a loose piece in its box; in a hole of it, hardly ever.
     frames = np.bincount(parent[share >= FRAMED], minlength=count) > 0
     frames |= np.bincount(parent[share >= SMALL], minlength=count) >= SEVERAL
     frames = frames[1:]
     # What is no taller than digits are is a zero, with a stroke through it.
-    others = ~frames[able]
+    others = ~frames[drawn]
     if others.any():
-        frames &= sides > TALLER * _median(sides[able][others], lengths[others])
+        frames &= sides > TALLER * _median(sides[drawn][others], lengths[others])
     return frames
 
 

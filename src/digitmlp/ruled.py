@@ -3,9 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from digitmlp.windows import Floats
-
-Mask = NDArray[np.bool_]
+from digitmlp.windows import Floats, Mask
 
 LINES = 3  # fewer lines across are none of the paper's
 MARGIN = 0.04  # of the picture's width, up to which they reach

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +11,7 @@ from PIL import Image, ImageFilter
 from digitmlp.components import Components, find_components
 from digitmlp.ink import SNIPPET, WEAK, find_ink
 from digitmlp.pieces import Pieces, find_pieces
-
-Mask = NDArray[np.bool_]
+from digitmlp.windows import Floats, Mask, greyscale
 
 # A sheet on a desk covers so much of the picture, and so much of its width and height; paper is so
 # much of it, as it is not of a zero with corners.
@@ -36,7 +34,11 @@ ENOUGH = 40  # in the height of a digit; a finer copy shows no more
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Surroundings:
-    """What is no paper in a picture: outside (h, w); sheets: as sheets were taken for ink."""
+    """What is no paper in a picture.
+
+    outside  (h, w): where there is none
+    sheets   whether it lies round sheets, which were taken for ink, or else beside one
+    """
 
     outside: Mask
     sheets: bool
@@ -85,11 +87,11 @@ def _pieces(pixels: NDArray[np.uint8], ink: NDArray[np.uint8], around: _Surround
         pieces = find_pieces(written)
         high = (pieces.boxes[:, 3] - pieces.boxes[:, 1]).max(initial=0)
         # In a picture cut to its ink, digits run along the sides.
-        return pieces if 0 < high < FILLED * len(ink) else find_pieces(ink)
-    # What lies between sheets counts too, but the desk does not.
+        return pieces if high < FILLED * len(ink) else find_pieces(ink)
+    # What lies between sheets counts too, but neither the desk nor the rim of a sheet.
     labels = find_components(ink >= WEAK).labels
-    desk = np.isin(labels, _sides(labels))
-    pieces = find_pieces(np.maximum(written, np.where(outside & ~desk, ink, np.uint8(0))))
+    between = ~np.isin(labels, np.append(labels[~outside], _sides(labels)))
+    pieces = find_pieces(np.maximum(written, np.where(between, ink, np.uint8(0))))
     # A blank sheet, but a stroke that thick is a 1.
     return pieces if len(pieces) or _is_broad(~outside) else find_pieces(ink)
 
@@ -97,13 +99,13 @@ def _pieces(pixels: NDArray[np.uint8], ink: NDArray[np.uint8], around: _Surround
 def _find_surroundings(pixels: NDArray[np.uint8], ink: NDArray[np.uint8]) -> _Surroundings:
     if max(ink.shape) <= SNIPPET:
         return _Surroundings(np.zeros(ink.shape, np.bool_), False)
-    grey = pixels if pixels.ndim == 2 else pixels.mean(2)
+    grey = greyscale(pixels)
     sheets = _sheets(grey, find_components(ink >= WEAK))
     found = bool(sheets.any())
     return _Surroundings(~sheets if found else _beside_sheet(grey, ink), found)
 
 
-def _sheets(grey: NDArray[Any], found: Components) -> Mask:
+def _sheets(grey: Floats, found: Components) -> Mask:
     """Return where in a picture, (h, w), lie sheets, or boards, that were taken for ink: large
     components with four sides, full but for what is written there.
     """
@@ -118,7 +120,7 @@ def _sheets(grey: NDArray[Any], found: Components) -> Mask:
         if not SHEET * sheet.size <= area < sheet.size:
             continue
         form = area / math.sqrt(np.linalg.det(np.cov(np.nonzero(sheet))))
-        # Where a sheet is wide it is found as ink at its edge alone, but it is as light there.
+        # Where a sheet is wide it is found as ink at its edge alone, but it is as light inside.
         paper, desk = grey[own].mean(), grey[~sheet].mean()
         full = np.abs(grey[sheet] - paper) < np.abs(grey[sheet] - desk)
         if abs(form - FORM) <= UNEVEN and np.count_nonzero(full) >= FULL * area:
@@ -138,7 +140,7 @@ def _sides(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     return sides[sides > 0]
 
 
-def _beside_sheet(grey: NDArray[Any], ink: NDArray[np.uint8]) -> Mask:
+def _beside_sheet(grey: Floats, ink: NDArray[np.uint8]) -> Mask:
     """Return where ink, (h, w), is what lies beside a sheet: long along the picture's sides."""
     if not any(side.any() for side in (ink[0], ink[-1], ink[:, 0], ink[:, -1])):
         return np.zeros(ink.shape, np.bool_)

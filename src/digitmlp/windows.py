@@ -1,12 +1,19 @@
-"""A coarse copy of a picture, and windows around its pixels."""
+"""A picture in grey, a coarse copy of it, and windows around its pixels."""
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
 COARSE = 128  # pixels on the shorter side of the coarse copy in which light and paper are judged
+
+
+def greyscale(pixels: NDArray[np.uint8]) -> Floats:
+    """Return the grey levels, (h, w), of a picture, (h, w) grey or (h, w, 3) RGB."""
+    grey = pixels if pixels.ndim == 2 else np.asarray(Image.fromarray(pixels).convert("L"))
+    return grey.astype(np.float32)
 
 
 def coarseness(shape: tuple[int, ...]) -> int:
