@@ -28,8 +28,11 @@ def _across(mask: Mask, paper: Mask) -> Mask:
     height, width = mask.shape
     drop = np.rint(_slope(mask) * (np.arange(width) - width / 2)).astype(np.int64)
     rows = np.arange(height)[:, None] + drop
-    seen = np.take_along_axis(paper, rows.clip(0, height - 1), 0) & (rows >= 0) & (rows < height)
-    level = np.take_along_axis(mask, rows.clip(0, height - 1), 0) & seen
+    seen = (rows >= 0) & (rows < height)
+    rows = rows.clip(0, height - 1)
+    if not paper.all():
+        seen &= np.take_along_axis(paper, rows, 0)
+    level = np.take_along_axis(mask, rows, 0) & seen
     slack = max(1, height // 300)  # lines bend a little, and thin ones have gaps
     wider = np.pad(level, slack)
     thick = np.logical_or.reduce([wider[k : k + height] for k in range(2 * slack + 1)])

@@ -150,17 +150,18 @@ def _beside_sheet(grey: Floats, ink: NDArray[np.uint8]) -> Mask:
     paper = 1 + int(sizes[1:].argmax()) if len(sizes) > 1 else 0
     # Where it is wide it too is ink at its edge alone.
     beyond = (np.abs(mean - mean[0]) < np.abs(mean - mean[paper]))[grounds]
+    found = find_components(beyond)
+    labels = found.labels
+    sides = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
+    beside = np.bincount(sides, minlength=len(found) + 1) >= ALONG * min(ink.shape)
+    beside[0] = False
+    if not beside.any():
+        return np.zeros(ink.shape, np.bool_)
     straight = np.zeros_like(beyond)
     for axis in (0, 1):
         straight |= np.logical_and.accumulate(beyond, axis)
         straight |= np.flip(np.logical_and.accumulate(np.flip(beyond, axis), axis), axis)
-    found = find_components(beyond)
-    labels = found.labels
-    sides = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
-    count = len(found) + 1
-    along = np.bincount(sides, minlength=count)
-    beside = along >= ALONG * min(ink.shape)
-    beside[1:] &= np.bincount(labels[straight], minlength=count)[1:] >= STRAIGHT * found.areas
-    beside[0] = False
+    reached = np.bincount(labels[straight], minlength=len(beside))[1:]
+    beside[1:] &= reached >= STRAIGHT * found.areas
     where: Mask = beside[labels]
     return where & (np.count_nonzero(where) <= REST * where.size)
