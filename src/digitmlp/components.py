@@ -1,6 +1,7 @@
 """Connected components of a mask, found from its runs."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,7 @@ def parents(found: Components) -> NDArray[np.int64]:
     labels = ground.labels
     # Above the first pixel of a component is ground; above that of a ground, what goes round it.
     around = np.append(0, _above(ground, found.labels))
-    around[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = 0
+    around[along_sides(labels)] = 0
     return around[_above(found, labels)]
 
 
@@ -77,6 +78,11 @@ def _above(found: Components, labels: NDArray[np.int32]) -> NDArray[np.int64]:
     """Return (n,): the label above the first pixel of each component; 0 above the picture."""
     rows = found.boxes[:, 1]
     return np.where(rows > 0, labels[rows - 1, found.firsts], 0)
+
+
+def along_sides(picture: NDArray[Any]) -> NDArray[Any]:
+    """Return what lies along the four sides of a picture (h, w), each place once."""
+    return np.concatenate([picture[0], picture[-1], picture[1:-1, 0], picture[1:-1, -1]])
 
 
 def outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from digitmlp.components import find_components, outline
+from digitmlp.components import along_sides, find_components, outline
 from digitmlp.ruled import ruled_lines
 from digitmlp.windows import Floats, Mask, blurred, coarseness, expanded, greyscale, highest, shrunk
 
@@ -101,7 +101,7 @@ def _ink_is_dark(grey: Floats, edges: Floats) -> bool:
     """
     coarse = shrunk(grey)
     if max(grey.shape) <= SNIPPET:
-        return bool(((coarse - np.median(_frame(coarse))) ** 3).sum() <= 0)
+        return bool(((coarse - np.median(along_sides(coarse))) ** 3).sum() <= 0)
     weight = highest(shrunk(edges), 1)
     skew = 0.0
     for radius in (NEAR, max(coarse.shape) // 8):
@@ -173,7 +173,7 @@ def _ground(grey: Floats) -> Floats:
     """
     coarse = shrunk(grey)
     if max(grey.shape) <= SNIPPET:
-        return np.full_like(grey, max(np.median(_frame(coarse)), np.median(coarse)))
+        return np.full_like(grey, max(np.median(along_sides(coarse)), np.median(coarse)))
     weight = shrunk(_bends(grey))
     contrast = highest(coarse, 1) + highest(-coarse, 1)
     grounds, shares = [], []
@@ -221,7 +221,3 @@ def _edge_level(strength: Floats, edges: Floats) -> Floats:
     radius, few = min(weight.shape) // 8, 0.1 * weight.mean()
     near = (blurred(weighted, radius) + few * whole) / (blurred(weight, radius) + few)
     return expanded(np.maximum(near, 0.6 * whole), strength.shape)
-
-
-def _frame(grey: Floats) -> Floats:
-    return np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from digitmlp.components import Components, find_components
+from digitmlp.components import Components, along_sides, find_components
 from digitmlp.ink import SNIPPET, WEAK, find_ink
 from digitmlp.pieces import Pieces, find_pieces
 from digitmlp.windows import Floats, Mask, greyscale
@@ -136,13 +136,13 @@ def _is_broad(mask: Mask) -> bool:
 
 def _sides(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     """Return the labels, 0 not among them, along the sides of a picture, (h, w)."""
-    sides = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    sides = np.unique(along_sides(labels))
     return sides[sides > 0]
 
 
 def _beside_sheet(grey: Floats, ink: NDArray[np.uint8]) -> Mask:
     """Return where ink, (h, w), is what lies beside a sheet: long along the picture's sides."""
-    if not any(side.any() for side in (ink[0], ink[-1], ink[:, 0], ink[:, -1])):
+    if not along_sides(ink).any():
         return np.zeros(ink.shape, np.bool_)
     grounds = find_components(ink < WEAK).labels
     sizes = np.bincount(grounds.ravel())
@@ -152,8 +152,7 @@ def _beside_sheet(grey: Floats, ink: NDArray[np.uint8]) -> Mask:
     beyond = (np.abs(mean - mean[0]) < np.abs(mean - mean[paper]))[grounds]
     found = find_components(beyond)
     labels = found.labels
-    sides = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
-    beside = np.bincount(sides, minlength=len(found) + 1) >= ALONG * min(ink.shape)
+    beside = np.bincount(along_sides(labels), minlength=len(found) + 1) >= ALONG * min(ink.shape)
     beside[0] = False
     if not beside.any():
         return np.zeros(ink.shape, np.bool_)
