@@ -13,6 +13,7 @@ from torch.profiler import ProfilerActivity, profile
 from digitmlp import presets
 from digitmlp import train as loop
 from digitmlp.config import ModelConfig
+from digitmlp.device import precision
 from digitmlp.split import Batch
 
 STEPS = 8
@@ -60,7 +61,7 @@ def main() -> None:
     others = sorted(
         ((time, name) for name, time in spent.items() if not PRODUCT.search(name)), reverse=True
     )
-    single = loop.precision(config, device) == "float32"
+    single = precision(config, device) == "float32"
     kind = torch.float32 if single else torch.bfloat16
     left, right = (torch.randn(SIDE, SIDE, generator=random).to(kind) for _ in range(2))
     pointwise = torch.ops.mkldnn._linear_pointwise

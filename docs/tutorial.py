@@ -40,12 +40,13 @@ import torch
 from digitmlp import checkpoint, config, export, figures, load, metrics, presets, run, sources
 from digitmlp import train as loop
 from digitmlp.card import Card
+from digitmlp.device import choose_device
 from digitmlp.model import MLP
 from digitmlp.results import predict
 from digitmlp.split import stratified_split, tensors
 
 folder = Path(tempfile.mkdtemp())
-device = loop.choose_device("auto")
+device = choose_device("auto")
 print(f"training on {device}, {torch.get_num_threads()} threads")
 
 # %% [markdown]

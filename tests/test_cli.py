@@ -15,8 +15,7 @@ import typer
 from conftest import make_digits
 from training import models
 
-from digitmlp import cli, commands, recognizer
-from digitmlp import train as loop
+from digitmlp import cli, commands, recognizer, run
 
 PROGRAM = [sys.executable, "-m", "digitmlp"]
 NAMES = sorted(typer.main.get_command(cli.app).commands)
@@ -191,7 +190,7 @@ def test_threads_may_stand_before_and_after_the_command(
     monkeypatch.setattr(
         recognizer, "load", lambda model, threads: asked.append(threads) or load(model)
     )
-    monkeypatch.setattr(loop, "choose_device", lambda _: 1 / 0)  # ends the training early
+    monkeypatch.setattr(run, "choose_device", lambda _: 1 / 0)  # ends the training early
     threads = ["--threads", 3]
     for words in (
         ["evaluate", kaggle, "--model", finished],

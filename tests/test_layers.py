@@ -14,8 +14,8 @@ LAYERS = """
     checks csvfile kaggle idx arrays folder uci mnist sources
     metrics recognizer layout judge cuts segment reading explain
     split strokes hands augment outliers
-    products model local gradient adam teacher train checkpoint export
-    drawing figures report results run fitted estimator
+    products model local gradient adam teacher device train calibrate checkpoint export
+    drawing figures report results job begin run fitted estimator
     commands tables
     limits bodies batching telemetry gate apidoc serve server
     cli

@@ -297,8 +297,8 @@ def test_resumed_run_computes_on_what_it_began_on(kaggle, tmp_path, monkeypatch)
     resume(folder, threads=5)
     assert threads == [3, 5]
     asked = []
-    choose = loop.choose_device
-    monkeypatch.setattr(loop, "choose_device", lambda name: asked.append(name) or choose("cpu"))
+    choose = run.choose_device
+    monkeypatch.setattr(run, "choose_device", lambda name: asked.append(name) or choose("cpu"))
     resume(folder)
     resume(folder, device="cuda")
     assert asked == [json.loads((folder / "config.json").read_text())["device"], "cuda"]

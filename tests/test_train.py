@@ -12,6 +12,7 @@ from torch import nn
 
 from digitmlp import train as loop
 from digitmlp.config import AugmentConfig, ModelConfig, TrainConfig
+from digitmlp.device import choose_device
 from digitmlp.errors import ConfigError, DataError, DigitmlpError
 from digitmlp.split import Batch, tensors
 
@@ -229,4 +230,4 @@ def test_missing_device_is_refused():
     if torch.cuda.is_available():
         pytest.skip("there is one here")
     with pytest.raises(ConfigError, match=r"^device cuda is not to be had here; found: cpu"):
-        loop.choose_device("cuda")
+        choose_device("cuda")

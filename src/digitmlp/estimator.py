@@ -24,6 +24,7 @@ from digitmlp import config, history, presets
 from digitmlp import train as loop
 from digitmlp.card import Card
 from digitmlp.config import ModelConfig, TrainConfig
+from digitmlp.device import choose_device
 from digitmlp.digits import PIXELS, SIDE
 from digitmlp.errors import ConfigError, DataError
 from digitmlp.fitted import Fitted, Floats, are_images, unit
@@ -239,7 +240,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _learn(self, fitted: Fitted, settings: TrainConfig, *rows: NDArray[Any]) -> Self:
         """Train, and take over what came of it."""
-        device = loop.choose_device(self.device)
+        device = choose_device(self.device)
         fitted.learn(*rows, settings=settings, device=device, verbose=self.verbose)
         self._fitted, self.classes_ = fitted, fitted.classes
         self.history_ = History(fitted.training.history)

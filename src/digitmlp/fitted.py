@@ -17,25 +17,24 @@ from digitmlp import (
     figures,
     files,
     history,
-    metrics,
     report,
     results,
-    run,
     runfolder,
 )
 from digitmlp import train as loop
+from digitmlp.calibrate import calibrate
 from digitmlp.card import Card
 from digitmlp.config import TrainConfig
+from digitmlp.device import device_name, precision
 from digitmlp.digits import CLASSES, PIXELS, SIDE, Digits, Images, Labels
 from digitmlp.errors import OutputError
-from digitmlp.model import chain, committee, score
+from digitmlp.model import chain, committee
 from digitmlp.progress import PHASES, EpochProgress
 from digitmlp.runfolder import Plan
-from digitmlp.split import Batch, Rows, tensors
+from digitmlp.split import Rows, tensors
 from digitmlp.train import Training
 
 PIXEL = 1 / 255  # factor from uint8 pixels to features
-CALIBRATED = 5000  # rows that temperature and threshold come from, at most
 EXAMPLES = 100  # images kept, to draw and to check an export on
 SOURCE = "the arrays given to DigitClassifier"
 
@@ -98,14 +97,14 @@ class Fitted:
                     progress.show(epoch)
         training.network.load_state_dict(training.best)
         training.best = {}  # the network has them now
-        self._calibrate(train, validation)
+        self.card = calibrate(self.card, training.network, train, validation)
         _move(training, torch.device("cpu"))
         self.seconds += perf_counter() - began
         self.machine = {
             "device": device.type,
-            "device_name": run._device_name(device),
+            "device_name": device_name(device),
             "threads": torch.get_num_threads(),
-            "precision": loop.precision(settings, device),
+            "precision": precision(settings, device),
         }
         self.images = self.images and are_images(rows)
         self.given += len(rows)
@@ -117,26 +116,6 @@ class Fitted:
                 self.card = replace(self.card, data=digits.digest())
             chances = self.probabilities(rows[held_out]).astype(np.float32)
             self.judged = results.judge(chances, codes[held_out])
-            if self.judged:
-                known = {name: self.judged[name] for name in ("count", "accuracy")}
-                self.card = replace(self.card, held_out=known)
-
-    def _calibrate(self, train: Batch, validation: Batch) -> None:
-        """Set temperature and threshold by the validation rows.
-
-        Without any, the temperature stays and the threshold comes from rows trained on.
-        """
-        logits = loop.predict_logits(
-            self.training.network, (validation or train).images[:CALIBRATED]
-        )
-        threshold = float(
-            np.quantile(score(logits, self.card.model.classes).cpu().numpy(), run.REFUSED)
-        )
-        self.card = replace(self.card, threshold=threshold)
-        if validation:
-            logs = committee(logits, self.card.model.classes).cpu().numpy()
-            labels = validation.labels[:CALIBRATED].cpu().numpy()
-            self.card = replace(self.card, temperature=metrics.fit_temperature(logs, labels))
 
     def probabilities(self, rows: NDArray[Any]) -> Floats:
         """Return calibrated probabilities, (n, classes).

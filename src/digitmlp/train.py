@@ -1,6 +1,5 @@
 """The training loop: steps inside epochs, every preset alike."""
 
-import contextlib
 import copy
 import hashlib
 import itertools
@@ -16,6 +15,7 @@ from torch import Tensor
 from digitmlp.adam import AdamW
 from digitmlp.augment import Augment
 from digitmlp.config import ModelConfig, TrainConfig
+from digitmlp.device import full_speed
 from digitmlp.errors import ConfigError, DataError, DigitmlpError
 from digitmlp.gradient import backpropagate
 from digitmlp.hands import redraw
@@ -273,42 +273,3 @@ def generator(
     """Return a random generator that depends on these alone; so nothing of it has to be saved."""
     digest = hashlib.sha256(f"{seed} {purpose} {number}".encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:6], "little"))
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device of that name, the fastest there is for `auto`; raises ConfigError."""
-    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        name = next((kind for kind, here in found.items() if here), "cpu")
-    if not found.get(name, name == "cpu"):
-        here = ", ".join(["cpu", *(kind for kind, is_here in found.items() if is_here)])
-        raise ConfigError(f"device {name} is not to be had here; found: {here}")
-    return torch.device(name)
-
-
-def precision(config: TrainConfig, device: torch.device) -> str:
-    """Return how matrix products are computed: `float32`, or rounded where that is native."""
-    if config.precision == "float32" or device.type == "mps":
-        return "float32"
-    if device.type == "cuda":
-        return "tf32" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
-    capabilities = torch.cpu.get_capabilities()
-    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return "bfloat16" if native else "float32"
-
-
-@contextlib.contextmanager
-def full_speed(config: TrainConfig, device: torch.device) -> Iterator[torch.dtype]:
-    """Compute matrix products in the chosen precision, and denormal numbers as 0; give the type
-    in which to keep what is multiplied.
-    """
-    chosen = precision(config, device)
-    before = torch.backends.cuda.matmul.fp32_precision
-    torch.backends.cuda.matmul.fp32_precision = "tf32" if chosen == "tf32" else "ieee"
-    # Adam's averages of vanished gradients become denormal, which slows every step down.
-    torch.set_flush_denormal(True)
-    try:
-        yield torch.bfloat16 if chosen == "bfloat16" else torch.float32
-    finally:
-        torch.backends.cuda.matmul.fp32_precision = before
-        torch.set_flush_denormal(False)
