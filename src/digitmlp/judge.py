@@ -39,7 +39,8 @@ class Glyph:
     @property
     def doubt(self) -> float:
         """How far from sure it is that this is its digit, in nats."""
-        return -float(np.log(self.probability / (1 + np.exp(-self.margin)) + 1e-4))
+        sure = self.probability / (1 + np.exp(-self.margin))
+        return -float(np.log(min(sure + 1e-4, 1.0)))
 
 
 @dataclass(frozen=True, slots=True)

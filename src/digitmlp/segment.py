@@ -40,12 +40,28 @@ STEEP = 0.1  # slope from which a line's digits may be turned with it
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Candidate:
-    """Atoms first to end - 1 of a line, taken for one character, or passed over (no glyph)."""
+    """Atoms first to end - 1 of a line, taken for one character or passed over.
+
+    cost    in nats, without what the model says
+    most    that its doubt about a whole piece may cost; None: about what is no whole piece
+    split   whether the character is part of a piece
+    passed  over as a dot or dirt
+    """
 
     first: int
     end: int
     cost: float
-    glyph: Glyph | None
+    most: float | None = None
+    split: bool = False
+    passed: bool = False
+
+    def judged(self, glyph: Glyph) -> float:
+        """Return the cost with what the model says; it is never less than without."""
+        if self.most is not None:
+            return self.cost + min(glyph.doubt, self.most)
+        doubt = glyph.doubt * (PART_DOUBT if self.split else 1)
+        one = PER_ONE * (self.split and glyph.digit == 1)
+        return self.cost + doubt + one + (0 if glyph.is_digit else ODD)
 
 
 def read_lines(pieces: Pieces, lines: list[list[int]], judge: Judge) -> list[list[Glyph]]:
@@ -82,34 +98,46 @@ def _read_line(pieces: Pieces, line: list[int], judge: Judge) -> list[Glyph]:
     }
     if len(sure) == len(line) and not (_overlaps(pieces.boxes[line], 0) > TOGETHER).any():
         return alone
-    if len(sure) >= 2 and len(sure) >= len(large) / 2:
-        judge = dataclasses.replace(judge, threshold=judge.threshold - COMPANY)
+    company = COMPANY if len(sure) >= 2 and len(sure) >= len(large) / 2 else 0.0
+    judge = dataclasses.replace(judge, threshold=judge.threshold - company)
     atoms, owners = cut(pieces, line, sure, height)
-    spans = list(_spans(atoms.boxes, owners, sure, height))
-    glyphs = judge(atoms, [list(range(*span)) for span in spans])
-    candidates = []
+    candidates = list(_candidates(pieces, atoms, owners, sure, height))
+    whole = {
+        number: dataclasses.replace(glyph, margin=glyph.margin + company)
+        for number, glyph in zip(line, alone, strict=True)
+    }
+    seen = {each: whole[owners[each.first]] for each in candidates if each.most is not None}
+    # The model looks only at what would be taken if it had no doubt about it: a tenth of all that
+    # could be cut or joined.
+    while True:
+        way = _cheapest(candidates, seen, len(owners))
+        unseen = [each for each in way if each not in seen and not each.passed]
+        if not unseen:
+            return [seen[each] for each in way if not each.passed]
+        groups = [list(range(each.first, each.end)) for each in unseen]
+        seen.update(zip(unseen, judge(atoms, groups), strict=True))
+
+
+def _candidates(
+    pieces: Pieces, atoms: Pieces, owners: list[int], sure: set[int], height: float
+) -> Iterator[_Candidate]:
     above = _overlaps(atoms.boxes, 0) * (_overlaps(atoms.boxes, 1) < APART)
     above *= [one != other for one, other in pairwise(owners)]
-    for (first, end), glyph in zip(spans, glyphs, strict=True):
+    for first, end in _spans(atoms.boxes, owners, sure, height):
         joined = len(set(owners[first:end])) - 1
         # A character starts or ends in the middle of a piece where the next atom is of the same.
         split = owners[first] in owners[:first] or owners[end - 1] in owners[end:]
-        cost = PER_DIGIT + PER_JOIN * joined
+        cost = PER_DIGIT + PER_JOIN * joined + PER_OVERLAP * (above[first - 1] if first else 0)
+        most = None
         if not joined and not split:
-            wide = (glyph.box[2] - glyph.box[0]) / height
-            cost += min(glyph.doubt, (ODD if sure else UNKNOWN) * max(1.0, wide - 0.3))
-        else:
-            cost += glyph.doubt + (0 if glyph.is_digit else ODD)
+            left, _, right, _ = around(atoms.boxes[first:end])
+            most = (ODD if sure else UNKNOWN) * max(1.0, (right - left) / height - 0.3)
         if split:
             left, _, right, _ = pieces.boxes[owners[first]]
-            tightness = max(0.0, PAIR - (right - left) / height)
-            cost += PER_CUT + PER_TIGHTNESS * tightness + PER_ONE * (glyph.digit == 1)
-            cost += (PART_DOUBT - 1) * glyph.doubt
-        cost += PER_OVERLAP * (above[first - 1] if first else 0)
-        candidates.append(_Candidate(first, end, cost, glyph))
+            cost += PER_CUT + PER_TIGHTNESS * max(0.0, PAIR - (right - left) / height)
+        yield _Candidate(first, end, cost, most, split)
     for place, side in enumerate(longest(atoms.boxes)):
-        candidates.append(_Candidate(place, place + 1, PER_HEIGHT * float(side) / height, None))
-    return _cheapest(candidates, len(owners))
+        yield _Candidate(place, place + 1, PER_HEIGHT * float(side) / height, passed=True)
 
 
 def _overlaps(boxes: Boxes, axis: int) -> NDArray[np.float64]:
@@ -123,21 +151,22 @@ def _overlaps(boxes: Boxes, axis: int) -> NDArray[np.float64]:
     return overlaps
 
 
-def _cheapest(candidates: list[_Candidate], count: int) -> list[Glyph]:
-    """Return the glyphs of the candidates that together take `count` atoms at the least cost."""
+def _cheapest(
+    candidates: list[_Candidate], seen: dict[_Candidate, Glyph], count: int
+) -> list[_Candidate]:
+    """Return the candidates that together take `count` atoms at the least cost, in order."""
     cost = [0.0] + [np.inf] * count  # of the first so many atoms
     last: dict[int, _Candidate] = {}
     for candidate in sorted(candidates, key=lambda candidate: candidate.end):
-        total = cost[candidate.first] + candidate.cost
+        own = candidate.judged(seen[candidate]) if candidate in seen else candidate.cost
+        total = cost[candidate.first] + own
         if total < cost[candidate.end]:
             cost[candidate.end], last[candidate.end] = total, candidate
-    glyphs = []
+    way = []
     while count > 0:
-        candidate = last[count]
-        if candidate.glyph is not None:
-            glyphs.append(candidate.glyph)
-        count = candidate.first
-    return glyphs[::-1]
+        way.append(last[count])
+        count = way[-1].first
+    return way[::-1]
 
 
 def _spans(
