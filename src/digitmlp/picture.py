@@ -169,7 +169,8 @@ def _pixels(image: Image.Image) -> NDArray[np.uint8]:
         return _on_ground(np.asarray(image.convert("RGBA")))
     if image.mode == "LAB":
         image = image.getchannel(0)
-    return np.array(image.convert("L" if image.mode in ("1", "L") else "RGB"))
+    mode = "L" if image.mode in ("1", "L") else "RGB"
+    return np.array(image if image.mode == mode else image.convert(mode))
 
 
 def _on_ground(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
