@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from serving import program, trained
 
+from digitmlp import read
 from digitmlp.limits import Limits
 from digitmlp.serve import create_app
 
@@ -70,6 +71,26 @@ def test_explain_adds_what_the_network_saw(service, recognizer):
         probabilities = digit.pop("probabilities")
         np.testing.assert_allclose(probabilities, recognizer.predict_proba(image)[0], atol=1e-6)
     assert answer == plain
+
+
+def test_single_reads_one_digit(service, recognizer):
+    expected = read(picture(), recognizer, single=True).to_dict()
+    assert len(expected["text"]) == 1 < len(read(picture(), recognizer).text)
+    for query, text in (("true", expected["text"]), ("false", read(picture(), recognizer).text)):
+        path = f"/v1/read?single={query}"
+        answer = ask(service, path, picture(), content_type="image/png").json
+        assert answer["text"] == text
+        assert (answer == expected) == (query == "true")
+
+
+def test_images_may_be_given_as_rows(service):
+    images = np.random.default_rng(1).integers(0, 256, (2, 28, 28))
+    flat, rows = (
+        ask(service, "/v1/predict", json.dumps({"images": given}), content_type=JSON)
+        for given in (images.reshape(2, 784).tolist(), images.tolist())
+    )
+    assert rows.status == 200
+    assert rows.json == flat.json
 
 
 def test_model_is_named_and_described(service, recognizer):

@@ -118,6 +118,7 @@ def test_hostile_forms_are_refused_at_once(service, body, kind, sentence):
         ('{"images": []}', "the body holds 0 images; expected 1 to 1,000"),
         ('{"images": ["!!! no base64"]}', "image 0 is a str; expected a list of pixels"),
         ('{"images": [[1, 2]]}', "image 0 has 2 pixels; expected 784"),
+        (json.dumps({"images": [[[0] * 28] * 27]}), "image 0 has 27 pixels; expected 784"),
         (
             json.dumps({"images": [[255] * 784] * 1001}),
             "the body holds 1,001 images; expected 1 to 1,000",
@@ -200,6 +201,16 @@ def test_what_is_no_http_is_refused_in_the_form_of_all_errors(service, request_l
 def test_paths_that_lead_elsewhere_are_not_found(service, path):
     request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     assert exchange(service, request.encode()).startswith(b"HTTP/1.1 404 ")
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/v1/model", "/healthz", "/readyz", "/metrics"])
+def test_head_is_get_without_a_body(service, path):
+    request = "{} " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    for method in ("GET", "HEAD"):
+        answer = exchange(service, request.format(method).encode())
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert bool(body) == (method == "GET")
 
 
 def test_wrong_method_is_refused_with_the_right_one(service):

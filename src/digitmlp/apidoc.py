@@ -3,7 +3,7 @@
 from typing import Any
 
 from digitmlp.bodies import JSON, OCTETS
-from digitmlp.digits import CLASSES, PIXELS
+from digitmlp.digits import CLASSES, PIXELS, SIDE
 from digitmlp.limits import Limits
 
 Schema = dict[str, Any]
@@ -14,30 +14,20 @@ Reads handwritten digits. `/v1/read` takes a picture with any number of digits i
 takes images of one digit each, 28×28, as in MNIST. Every error is `{"error": "what is wrong"}`.
 """
 
-BOX: Schema = {
-    "type": "array",
-    "items": {"type": "integer"},
-    "minItems": 4,
-    "maxItems": 4,
-    "description": "left, top, right, bottom: whole pixels of the upright picture",
-}
+_PIXEL: Schema = {"type": "integer", "minimum": 0, "maximum": 255}
+
+
+def _list(of: Schema, count: int, **more: Any) -> Schema:
+    return {"type": "array", "items": of, "minItems": count, "maxItems": count, **more}
+
+
+BOX = _list(
+    {"type": "integer"},
+    4,
+    description="left, top, right, bottom: whole pixels of the upright picture",
+)
 _PROBABILITY: Schema = {"type": "number", "minimum": 0, "maximum": 1}
-_PROBABILITIES: Schema = {
-    "type": "array",
-    "items": _PROBABILITY,
-    "minItems": CLASSES,
-    "maxItems": CLASSES,
-}
-
-
-def _image(description: str) -> Schema:
-    return {
-        "type": "array",
-        "items": {"type": "integer", "minimum": 0, "maximum": 255},
-        "minItems": PIXELS,
-        "maxItems": PIXELS,
-        "description": description,
-    }
+_PROBABILITIES = _list(_PROBABILITY, CLASSES)
 
 
 def _object(required: Schema, optional: Schema | None = None) -> Schema:
@@ -62,7 +52,9 @@ DIGIT = _object(
     },
     {
         "probabilities": {**_PROBABILITIES, "description": "of 0 to 9; with explain"},
-        "image": _image("28×28 pixels as the network saw them; with explain"),
+        "image": _list(
+            _PIXEL, PIXELS, description="28×28 pixels as the network saw them; with explain"
+        ),
     },
 )
 READING = _object(
@@ -77,12 +69,21 @@ READING = _object(
             "type": "array",
             "items": _object(
                 {
-                    "text": {"type": "string"},
-                    "line": {"type": "integer", "minimum": 1},
+                    "text": {"type": "string", "description": "its digits, `?` for what is none"},
+                    "line": {
+                        "type": "integer",
+                        "minimum": 1,
+                        "description": "of the picture, from the top",
+                    },
                     "box": BOX,
-                    "digits": {"type": "array", "items": DIGIT},
+                    "digits": {
+                        "type": "array",
+                        "items": DIGIT,
+                        "description": "from left to right",
+                    },
                 }
             ),
+            "description": "runs of digits, line by line",
         },
     },
 )
@@ -104,8 +105,16 @@ READING_EXAMPLE: Schema = {
 
 PREDICTION = _object(
     {
-        "digits": {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 9}},
-        "probabilities": {"type": "array", "items": _PROBABILITIES},
+        "digits": {
+            "type": "array",
+            "items": {"type": "integer", "minimum": 0, "maximum": 9},
+            "description": "the likeliest digit of each image",
+        },
+        "probabilities": {
+            "type": "array",
+            "items": _PROBABILITIES,
+            "description": "of 0 to 9, calibrated, for each image",
+        },
         "scores": {
             "type": "array",
             "items": {"type": "number"},
@@ -119,15 +128,19 @@ PREDICTION_EXAMPLE: Schema = {
     "probabilities": [[0.0, 0.0, 0.001, 0.001, 0.0, 0.0, 0.0, 0.997, 0.0, 0.001]],
     "scores": [11.3],
 }
-ERROR = _object({"error": {"type": "string"}})
+ERROR = _object({"error": {"type": "string", "description": "what is wrong"}})
 WRONG = {"error": "what is wrong, where, and what was expected"}
 
 MODEL = _object(
     {
-        "name": {"type": "string"},
-        "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        "name": {"type": "string", "description": "of the run or file; digitmlp: as shipped"},
+        "sha256": {
+            "type": "string",
+            "pattern": "^[0-9a-f]{64}$",
+            "description": "of the model file, its own checksum counted as zeros",
+        },
         "network": {"type": "string", "description": "widths of the layers"},
-        "weights": {"type": "integer"},
+        "weights": {"type": "integer", "description": "how many numbers it learned"},
         "held_out": {
             "type": ["object", "null"],
             "description": "of digits that it was not trained on: their count, and the accuracy "
@@ -187,7 +200,11 @@ def images_body(limits: Limits) -> Schema:
     """Return what /v1/predict takes."""
     images = {
         "type": "array",
-        "items": _image("28 rows of 28 pixels, ink 255 on ground 0"),
+        "items": {
+            "anyOf": [_list(_PIXEL, PIXELS), _list(_list(_PIXEL, SIDE), SIDE)],
+            "description": "28 rows of 28 pixels, one after the other or each a list; ink 255 on "
+            "ground 0",
+        },
         "minItems": 1,
         "maxItems": limits.json_images,
     }

@@ -1,6 +1,7 @@
 """What a request brings: its body, the picture in a form, the images in JSON or in raw bytes."""
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -117,13 +118,13 @@ def _parse(body: bytes) -> list[Any]:
 
 
 def _pixels(images: list[Any], *, literals: bool) -> bytes:
-    """Return the pixels of images given as lists of 784 whole numbers, 0 to 255.
+    """Return the pixels of images given as lists of 784 whole numbers, 0 to 255, or of 28 rows.
 
     literals  the JSON has an r or an l, as true, false and null have; looking at the type of every
               pixel would take as long as all the rest
     """
     rows = []
-    for place, image in enumerate(images):
+    for place, image in enumerate(map(_flat, images)):
         if not isinstance(image, list) or len(image) != PIXELS or literals:
             _check(place, image)
         try:
@@ -132,6 +133,15 @@ def _pixels(images: list[Any], *, literals: bool) -> bytes:
             _check(place, image)
             rows.append(bytes(map(int, image)))  # 207.0 is a whole number in JSON
     return b"".join(rows)
+
+
+def _flat(image: Any) -> Any:
+    """Return the pixels of an image given as 28 rows; anything else as it is."""
+    if not isinstance(image, list) or len(image) != SIDE:
+        return image
+    if not all(isinstance(row, list) and len(row) == SIDE for row in image):
+        return image
+    return list(chain.from_iterable(image))
 
 
 def _check(place: int, image: Any) -> None:

@@ -103,14 +103,16 @@ class Service:
         content = {"digits": digits, "probabilities": probabilities, "scores": scores}
         return Answer(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY))
 
-    async def read(self, scope: Scope, receive: Receive, explain: bool) -> dict[str, Any]:
+    async def read(
+        self, scope: Scope, receive: Receive, single: bool, explain: bool
+    ) -> dict[str, Any]:
         """Answer POST /v1/read."""
         recognizer, _ = self.loaded()
         body = await self.bodies.receive(scope, receive, self.limits.body)
         try:
             picture = Upload(*picture_of(header(scope, b"content-type"), body))
             return await asyncio.get_running_loop().run_in_executor(
-                self.threads, read_picture, picture, recognizer, explain
+                self.threads, read_picture, picture, recognizer, single, explain
             )
         finally:
             self.bodies.release(body)
@@ -141,12 +143,15 @@ class Upload(BytesIO):
         self.filename = filename
 
 
-def read_picture(picture: Upload, recognizer: Recognizer, explain: bool) -> dict[str, Any]:
+def read_picture(
+    picture: Upload, recognizer: Recognizer, single: bool, explain: bool
+) -> dict[str, Any]:
     """Return what `digitmlp read --json` prints of the picture.
 
+    single   the picture is known to hold one digit
     explain  add to each digit the `image` that the network saw, and its ten `probabilities`
     """
-    found = reading.read(picture, recognizer)
+    found = reading.read(picture, recognizer, single=single)
     answer = found.to_dict()
     digits = [digit for number in found.numbers for digit in number.digits]
     if explain and digits:
@@ -209,7 +214,9 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _validation_error)
     _add_api(app, service, limits)
     for path, (file, media) in FILES.items():
-        app.add_api_route(path, _static(file, media), include_in_schema=False)
+        app.add_api_route(
+            path, _static(file, media), methods=["GET", "HEAD"], include_in_schema=False
+        )
     return app
 
 
@@ -238,14 +245,16 @@ def _add_api(app: FastAPI, service: Service, limits: Limits) -> None:
         responses=apidoc.readings(),
         response_class=Response,
     )
-    async def read(request: Request, explain: bool = False) -> Response:
+    async def read(request: Request, single: bool = False, explain: bool = False) -> Response:
         """Every number in the picture, in reading order: what `digitmlp read --json` prints.
 
+        With `single=true` the picture is known to hold one digit, and nothing in it is refused.
         With `explain=true` every digit has the 28×28 `image` that the network saw, and its ten
         `probabilities`.
         """
-        return JSONResponse(await service.read(request.scope, request.receive, explain))
+        return JSONResponse(await service.read(request.scope, request.receive, single, explain))
 
+    @app.head("/v1/model", include_in_schema=False)
     @app.get(
         "/v1/model",
         summary="What model answers",
@@ -255,6 +264,7 @@ def _add_api(app: FastAPI, service: Service, limits: Limits) -> None:
     async def model() -> Response:
         return JSONResponse(service.model())
 
+    @app.head("/healthz", include_in_schema=False)
     @app.get(
         "/healthz",
         summary="Whether the process runs",
@@ -264,6 +274,7 @@ def _add_api(app: FastAPI, service: Service, limits: Limits) -> None:
     async def health() -> Response:
         return JSONResponse({"status": "ok"})
 
+    @app.head("/readyz", include_in_schema=False)
     @app.get(
         "/readyz",
         summary="Whether requests will be answered",
@@ -274,6 +285,7 @@ def _add_api(app: FastAPI, service: Service, limits: Limits) -> None:
         service.loaded()
         return JSONResponse({"status": "ready"})
 
+    @app.head("/metrics", include_in_schema=False)
     @app.get(
         "/metrics",
         summary="Counters for Prometheus",
