@@ -213,9 +213,24 @@ def test_a_thin_line_with_gaps_is_a_line_of_the_paper():
     mask = np.zeros((400, 600), bool)
     mask[50::70] = np.arange(600) % 9 > 0
     mask[60:100, 200:206] = True
-    ruled = ruled_lines(mask, np.ones_like(mask))
+    ruled = ruled_lines(mask, np.ones(mask.shape), np.ones_like(mask))
     np.testing.assert_array_equal(ruled[50::70], mask[50::70])
     assert ruled.sum() == mask[50::70].sum()
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_dark_strokes_along_faint_lines_stay(transposed):
+    lines = np.zeros((600, 800), bool)
+    lines[40::60] = lines[41::60] = True
+    if transposed:
+        lines[:, 40::60] = lines[:, 41::60] = True
+    strokes = np.zeros_like(lines)
+    strokes[280:283, 300:360] = strokes[220:223, 300:360] = strokes[220:283, 300:303] = True
+    if transposed:
+        lines, strokes = lines.T, strokes.T
+    ink = find_ink(pixels(np.where(strokes, 40, np.where(lines, 160, 230)))) >= 128
+    assert ink[strokes].mean() > 0.95
+    assert ink[lines & ~strokes].mean() < 0.05
 
 
 def test_dashes_in_turn_above_and_below_a_row_break_nothing():
@@ -223,7 +238,7 @@ def test_dashes_in_turn_above_and_below_a_row_break_nothing():
     first = np.arange(400) // 8 % 2 == 0
     for row in range(20, 380, 40):
         grey[row - 1, first] = grey[row + 1, ~first] = 0
-    assert not ruled_lines(grey == 0, np.ones(grey.shape, bool)).any()
+    assert not ruled_lines(grey == 0, np.ones(grey.shape), np.ones(grey.shape, bool)).any()
     assert find_ink(grey).shape == grey.shape
 
 

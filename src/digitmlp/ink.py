@@ -51,7 +51,7 @@ def find_ink(pixels: NDArray[np.uint8], paper: Mask | None = None) -> NDArray[np
     level = _edge_level(strength, edges)
     ink = _ink(strength, _faint_level(strength, level))
     if max(ink.shape) > SNIPPET:
-        ink[ruled_lines(ink >= WEAK, paper)] = 0
+        ink[ruled_lines(ink >= WEAK, strength, paper)] = 0
     mask = ink >= WEAK
     found = find_components(mask)
     count = len(found) + 1

@@ -3,23 +3,26 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from digitmlp.components import find_components
 from digitmlp.windows import Floats, Mask
 
 LINES = 3  # fewer lines across are none of the paper's
 MARGIN = 0.04  # of the picture's width, up to which they reach
+DARKER = 1.6  # times as dark as the lines is a stroke of a digit along one
 
 
-def ruled_lines(mask: Mask, paper: Mask) -> Mask:
+def ruled_lines(mask: Mask, strength: Floats, paper: Mask) -> Mask:
     """Return the pixels of a mask of ink (h, w) that are lines ruled across the paper, and, where
     there are such, down.
 
-    paper  (h, w): where in the picture there is any
+    strength  (h, w): how much darker than the ground each pixel is
+    paper     (h, w): where in the picture there is any
     """
-    across = _across(mask, paper)
-    return across | _across(mask.T, paper.T).T if across.any() else across
+    across = _across(mask, strength, paper)
+    return across | _across(mask.T, strength.T, paper.T).T if across.any() else across
 
 
-def _across(mask: Mask, paper: Mask) -> Mask:
+def _across(mask: Mask, strength: Floats, paper: Mask) -> Mask:
     """Return the pixels of ruled lines across: three or more, thin, straight, parallel and long.
 
     They reach both sides of the paper, or beyond all ink between them, as the level strokes of
@@ -60,7 +63,13 @@ def _across(mask: Mask, paper: Mask) -> Mask:
     ruled: Mask = np.take_along_axis(
         thin, (np.arange(height)[:, None] - drop).clip(0, height - 1), 0
     )
-    return ruled & mask
+    ruled &= mask
+    # The level stroke of a digit that lies along a line is darker, and goes on beside it.
+    darker = ruled & (strength > DARKER * np.median(strength[ruled]))
+    rest = mask & ~ruled
+    labels = find_components(rest | darker).labels
+    strokes = np.isin(labels, np.unique(labels[rest]))
+    return ruled & ~strokes
 
 
 def _slope(mask: Mask) -> float:
