@@ -112,6 +112,15 @@ def test_a_strip_of_desk_hides_no_digit(side, width, digits):
     assert text(picture) == digits
 
 
+@pytest.mark.parametrize("dark", [0, 110])
+@pytest.mark.parametrize("height", [36, 42])
+def test_slivers_too_narrow_for_a_coarse_copy_hide_no_digit(height, dark):
+    page = write("407\n259", size=(1314, 1003), at=(150, 150), height=height, pen=5)
+    paper = Image.fromarray(page.picture(90, 200))
+    scan = paper.rotate(0.3, Image.Resampling.BICUBIC, fillcolor=dark)
+    assert text(np.asarray(scan)) == "407\n259"
+
+
 def test_lines_of_a_sheet_go_to_its_own_sides():
     page = write("47", size=(900, 700), at=(200, 200))
     page.ink[30::47] = True

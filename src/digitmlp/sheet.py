@@ -71,8 +71,11 @@ def _look(pixels: NDArray[np.uint8], around: _Surroundings | None) -> tuple[Piec
     around  as found in a coarser copy, if any
     """
     ink = find_ink(pixels)
-    if around is None or not around.outside.any():
-        around = _find_surroundings(pixels, ink)
+    if around is None or not around.sheets:  # a finer copy shows slivers of what lies beside
+        found = _find_surroundings(pixels, ink)
+        if around and not found.sheets:
+            found = _Surroundings(found.outside | around.at(ink.shape), False)
+        around = found
     return _pieces(pixels, ink, around), around
 
 
