@@ -10,6 +10,7 @@ from digitmlp.digits import SIDE, Images
 from digitmlp.picture import PictureSource, decode
 from digitmlp.pieces import Pieces, around, cut_out, longest
 from digitmlp.sheet import LONGEST, look
+from digitmlp.windows import shift
 
 BOX = 20  # MNIST's digits fill a 20×20 box whose centre of mass lies in the middle of 28×28
 FINE = 4  # strokes are made thicker or thinner at so many pixels a pixel
@@ -98,19 +99,13 @@ def _grown(ink: NDArray[np.uint8], radius: float) -> NDArray[np.uint8]:
         for x in range(-reach, reach + 1):
             distance = math.hypot(x, y)
             if distance <= reach:
-                (to_rows, rows), (to_columns, columns) = _shift(y, height), _shift(x, width)
+                (to_rows, rows), (to_columns, columns) = shift(y, height), shift(x, width)
                 shifted = ink[rows, columns]
                 np.maximum(most[to_rows, to_columns], shifted, out=most[to_rows, to_columns])
                 if distance <= reach - 1:
                     np.maximum(least[to_rows, to_columns], shifted, out=least[to_rows, to_columns])
     share = radius - (reach - 1)
     return np.rint(least + (most - least) * share).astype(np.uint8)
-
-
-def _shift(by: int, length: int) -> tuple[slice, slice]:
-    """Return which places of a line get what lies `by` places farther, and where that lies."""
-    first, end = max(by, 0), max(length + min(by, 0), by, 0)
-    return slice(first - by, end - by), slice(first, end)
 
 
 def _framed(ink: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:

@@ -1,10 +1,12 @@
 """Lines that are ruled on paper, across and down."""
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
 from digitmlp.components import find_components
-from digitmlp.windows import Floats, Mask
+from digitmlp.windows import Floats, Mask, highest, shift
 
 LINES = 3  # fewer lines across are none of the paper's
 MARGIN = 0.04  # of the picture's width, up to which they reach
@@ -30,16 +32,9 @@ def _across(mask: Mask, strength: Floats, paper: Mask) -> Mask:
     """
     height, width = mask.shape
     drop = np.rint(_slope(mask) * (np.arange(width) - width / 2)).astype(np.int64)
-    rows = np.arange(height)[:, None] + drop
-    seen = (rows >= 0) & (rows < height)
-    rows = rows.clip(0, height - 1)
-    if not paper.all():
-        seen &= np.take_along_axis(paper, rows, 0)
-    level = np.take_along_axis(mask, rows, 0) & seen
+    level, seen = _raised(mask & paper, drop), _raised(paper, drop)
     slack = max(1, height // 300)  # lines bend a little, and thin ones have gaps
-    wider = np.pad(level, slack)
-    thick = np.logical_or.reduce([wider[k : k + height] for k in range(2 * slack + 1)])
-    thick = np.logical_or.reduce([thick[:, k : k + width] for k in range(2 * slack + 1)])
+    thick = highest(level, slack)
     long = thick & (run_lengths(thick) > width // 12)
     # Beside strong ink a line may be too faint to be found: its parts count together.
     rows_of_lines = long.sum(1) > np.maximum(seen.sum(1) // 3, width // 12)
@@ -60,16 +55,23 @@ def _across(mask: Mask, strength: Floats, paper: Mask) -> Mask:
         sides[-1] - margin, last + margin
     ):
         return np.zeros_like(mask)
-    ruled: Mask = np.take_along_axis(
-        thin, (np.arange(height)[:, None] - drop).clip(0, height - 1), 0
-    )
-    ruled &= mask
+    ruled = _raised(thin, -drop)
     # The level stroke of a digit that lies along a line is darker, and goes on beside it.
     darker = ruled & (strength > DARKER * np.median(strength[ruled]))
     rest = mask & ~ruled
     labels = find_components(rest | darker).labels
     strokes = np.isin(labels, np.unique(labels[rest]))
     return ruled & ~strokes
+
+
+def _raised(mask: Mask, by: NDArray[np.int64]) -> Mask:
+    """Return the mask (h, w) with each column raised by so many rows, (w,); nothing comes in."""
+    raised = np.zeros_like(mask)
+    starts = np.flatnonzero(np.diff(by, prepend=by[0] - 1))
+    for first, end in pairwise([*starts.tolist(), len(by)]):
+        to_rows, rows = shift(int(by[first]), len(mask))
+        raised[to_rows, first:end] = mask[rows, first:end]
+    return raised
 
 
 def _slope(mask: Mask) -> float:

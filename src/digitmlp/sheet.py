@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from digitmlp.components import Components, along_sides, find_components
 from digitmlp.ink import SNIPPET, WEAK, find_ink
 from digitmlp.pieces import Pieces, find_pieces
-from digitmlp.windows import Floats, Mask, greyscale
+from digitmlp.windows import Floats, Mask, greyscale, highest
 
 # A sheet on a desk covers so much of the picture, and so much of its width and height; paper is so
 # much of it, as it is not of a zero with corners.
@@ -84,8 +84,7 @@ def _pieces(pixels: NDArray[np.uint8], ink: NDArray[np.uint8], around: _Surround
     if not outside.any():
         return find_pieces(ink)
     # The edge of the sheet is no ink either.
-    wider = Image.fromarray(outside).convert("L").filter(ImageFilter.MaxFilter(2 * EDGE + 1))
-    written = find_ink(pixels, np.asarray(wider) == 0)
+    written = find_ink(pixels, ~highest(outside, EDGE))
     if not around.sheets:
         pieces = find_pieces(written)
         high = (pieces.boxes[:, 3] - pieces.boxes[:, 1]).max(initial=0)

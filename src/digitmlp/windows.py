@@ -1,11 +1,14 @@
 """A picture in grey, a coarse copy of it, and windows around its pixels."""
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 COARSE = 128  # pixels on the shorter side of the coarse copy in which light and paper are judged
 
@@ -35,8 +38,8 @@ def expanded(coarse: Floats, shape: tuple[int, ...]) -> Floats:
     return np.asarray(Image.fromarray(coarse).resize(size, Image.Resampling.BILINEAR))
 
 
-def highest(grey: Floats, radius: int) -> Floats:
-    """Return the maximum over a square window around each pixel."""
+def highest(grey: NDArray[Scalar], radius: int) -> NDArray[Scalar]:
+    """Return the maximum over a square window around each pixel; of a mask, whether any is set."""
     for axis in (0, 1):
         grey = np.moveaxis(grey, axis, 0)
         grey = np.pad(grey, ((radius, radius), (0, 0)), mode="edge")
@@ -59,3 +62,9 @@ def blurred(grey: Floats, radius: int) -> Floats:
         first, end = np.maximum(place - radius, 0), np.minimum(place + radius + 1, len(grey))
         grey = np.moveaxis((sums[end] - sums[first]) / (end - first)[:, None], 0, axis)
     return np.ascontiguousarray(grey, np.float32)
+
+
+def shift(by: int, length: int) -> tuple[slice, slice]:
+    """Return which places of a line get what lies `by` places farther, and where that lies."""
+    first, end = max(by, 0), max(length + min(by, 0), by, 0)
+    return slice(first - by, end - by), slice(first, end)
