@@ -233,6 +233,21 @@ def test_dark_strokes_along_faint_lines_stay(transposed):
     assert ink[lines & ~strokes].mean() < 0.05
 
 
+@pytest.mark.parametrize("kind", ["accented grid", "accented lines", "darker to the right"])
+def test_some_lines_may_be_darker_than_others(kind):
+    page = write("47\n25", size=(800, 600), at=(200, 195), pen=8)
+    faint, strong = np.zeros((600, 800), bool), np.zeros((600, 800), bool)
+    faint[20::20] = strong[100::100] = True
+    if kind == "accented grid":
+        faint[:, 20::20] = strong[:, 100::100] = True
+    if kind == "darker to the right":
+        strong = faint & (np.arange(800) > 480)
+    paper = np.where(strong, 150, np.where(faint, 195, 230))
+    ink = find_ink(pixels(np.where(page.ink, 40, paper))) >= 128
+    assert ink[page.ink].mean() > 0.9
+    assert ink[strong & ~page.ink].mean() < 0.1
+
+
 def test_dashes_in_turn_above_and_below_a_row_break_nothing():
     grey = np.full((400, 400), 255, np.uint8)
     first = np.arange(400) // 8 % 2 == 0

@@ -56,8 +56,10 @@ def _across(mask: Mask, strength: Floats, paper: Mask) -> Mask:
     ):
         return np.zeros_like(mask)
     ruled = _raised(thin, -drop)
-    # The level stroke of a digit that lies along a line is darker, and goes on beside it.
-    darker = ruled & (strength > DARKER * np.median(strength[ruled]))
+    # The level stroke of a digit along a line is darker, short, and goes on beside it.
+    dark = level & _raised(strength > DARKER * np.median(strength[ruled]), drop)
+    short = run_lengths(highest(dark, slack)) <= width // 12
+    darker = _raised(thin & dark & short, -drop)
     rest = mask & ~ruled
     labels = find_components(rest | darker).labels
     strokes = np.isin(labels, np.unique(labels[rest]))
