@@ -117,13 +117,19 @@ def test_hostile_forms_are_refused_at_once(service, body, kind, sentence):
         ('{"images": "iVBORw0KGgo="}', "images is a str; expected a list of images"),
         ('{"images": []}', "the body holds 0 images; expected 1 to 1,000"),
         ('{"images": ["!!! no base64"]}', "image 0 is a str; expected a list of pixels"),
-        ('{"images": [[1, 2]]}', "image 0 has 2 pixels; expected 784"),
-        (json.dumps({"images": [[[0] * 28] * 27]}), "image 0 has 27 pixels; expected 784"),
+        ('{"images": [[1, 2]]}', "image 0 has 2 pixels; expected 784, or 28 rows of 28"),
+        (
+            json.dumps({"images": [[[0] * 28] * 27]}),
+            "image 0 has 27 pixels; expected 784, or 28 rows of 28",
+        ),
         (
             json.dumps({"images": [[255] * 784] * 1001}),
             "the body holds 1,001 images; expected 1 to 1,000",
         ),
-        (json.dumps({"images": [[0] * 784, [0] * 785]}), "image 1 has 785 pixels; expected 784"),
+        (
+            json.dumps({"images": [[0] * 784, [0] * 785]}),
+            "image 1 has 785 pixels; expected 784, or 28 rows of 28",
+        ),
     ],
 )
 def test_json_that_holds_no_images_is_refused(service, body, sentence):
