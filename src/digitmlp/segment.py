@@ -107,7 +107,7 @@ def _read_line(pieces: Pieces, line: list[int], judge: Judge) -> list[Glyph]:
         for number, glyph in zip(line, alone, strict=True)
     }
     seen = {each: whole[owners[each.first]] for each in candidates if each.most is not None}
-    # The model looks only at what would be taken if it had no doubt about it: often at nothing more.
+    # The model looks only at what would be taken if it had no doubt about it, often nothing more.
     while True:
         way = _cheapest(candidates, seen, len(owners))
         unseen = [each for each in way if each not in seen and not each.passed]
