@@ -248,6 +248,17 @@ def test_some_lines_may_be_darker_than_others(kind):
     assert ink[strong & ~page.ink].mean() < 0.1
 
 
+def test_a_dark_sliver_at_the_side_is_left_whole():
+    mask = np.zeros((600, 800), bool)
+    mask[40::60] = mask[41::60] = True
+    strength = np.where(mask, 30.0, 0.0)
+    mask[1:3, 100:700] = mask[1:8, 100:110] = True
+    strength[1:8] = np.where(mask[1:8], 120, 0)
+    ruled = ruled_lines(mask, strength, np.ones_like(mask))
+    assert not ruled[:8].any()
+    assert ruled[40::60].all()
+
+
 def test_dashes_in_turn_above_and_below_a_row_break_nothing():
     grey = np.full((400, 400), 255, np.uint8)
     first = np.arange(400) // 8 % 2 == 0

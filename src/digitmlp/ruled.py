@@ -10,6 +10,7 @@ from digitmlp.windows import Floats, Mask, highest, shift
 
 LINES = 3  # fewer lines across are none of the paper's
 MARGIN = 0.04  # of the picture's width, up to which they reach
+SIDE = 100  # parts of the picture's height, the first and the last of which lie at its sides
 DARKER = 1.6  # times as dark as the lines is a stroke of a digit along one
 
 
@@ -56,10 +57,13 @@ def _across(mask: Mask, strength: Floats, paper: Mask) -> Mask:
     ):
         return np.zeros_like(mask)
     ruled = _raised(thin, -drop)
-    # The level stroke of a digit along a line is darker, short, and goes on beside it.
-    dark = level & _raised(strength > DARKER * np.median(strength[ruled]), drop)
-    short = run_lengths(highest(dark, slack)) <= width // 12
-    darker = _raised(thin & dark & short, -drop)
+    # The level stroke of a digit along a line is darker, short, and goes on beside it. What is
+    # longer is a darker line, or lies beside the sheet at the picture's sides and is left whole.
+    dark = strength > DARKER * np.median(strength[ruled])
+    runs = run_lengths(highest(level & _raised(dark, drop), slack))
+    longer, side = _raised(runs > width // 12, -drop), height // SIDE + 1
+    longer[:side] = longer[-side:] = False
+    darker = ruled & dark & ~longer
     rest = mask & ~ruled
     labels = find_components(rest | darker).labels
     strokes = np.isin(labels, np.unique(labels[rest]))
