@@ -219,10 +219,20 @@ def test_head_is_get_without_a_body(service, path):
         assert bool(body) == (method == "GET")
 
 
-def test_wrong_method_is_refused_with_the_right_one(service):
-    answer = ask(service, "/v1/predict")
-    assert (answer.status, answer.headers["allow"]) == (405, "POST")
-    sentence = "/v1/predict does not take GET; /docs says what it takes"
+@pytest.mark.parametrize(
+    ("method", "path", "right"),
+    [
+        ("GET", "/v1/predict", "POST"),
+        ("DELETE", "/v1/read", "POST"),
+        ("POST", "/healthz", "GET, HEAD"),
+        ("PUT", "/v1/model", "GET, HEAD"),
+        ("POST", "/", "GET, HEAD"),
+    ],
+)
+def test_wrong_method_is_refused_with_the_right_ones(service, method, path, right):
+    answer = ask(service, path, method=method)
+    assert (answer.status, answer.headers["allow"]) == (405, right)
+    sentence = f"{path} does not take {method}; /docs says what it takes"
     assert answer.json == {"error": sentence}
 
 

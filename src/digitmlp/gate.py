@@ -102,7 +102,10 @@ class Gate:
             self._admit(scope)
             direct = self._direct.get(scope["path"]) if scope["method"] == "POST" else None
             if direct is None:
-                await self._app(scope, receive, guarded)
+                asked = scope
+                if scope["method"] == "HEAD":  # GET, of whose answer the server sends the head
+                    asked = {**scope, "method": "GET"}
+                await self._app(asked, receive, guarded)
                 return sent
             answer = await direct(scope, receive)
         except Refusal as refusal:

@@ -214,9 +214,7 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _validation_error)
     _add_api(app, service, limits)
     for path, (file, media) in FILES.items():
-        app.add_api_route(
-            path, _static(file, media), methods=["GET", "HEAD"], include_in_schema=False
-        )
+        app.add_api_route(path, _static(file, media), include_in_schema=False)
     return app
 
 
@@ -254,7 +252,6 @@ def _add_api(app: FastAPI, service: Service, limits: Limits) -> None:
         """
         return JSONResponse(await service.read(request.scope, request.receive, single, explain))
 
-    @app.head("/v1/model", include_in_schema=False)
     @app.get(
         "/v1/model",
         summary="What model answers",
@@ -264,7 +261,6 @@ def _add_api(app: FastAPI, service: Service, limits: Limits) -> None:
     async def model() -> Response:
         return JSONResponse(service.model())
 
-    @app.head("/healthz", include_in_schema=False)
     @app.get(
         "/healthz",
         summary="Whether the process runs",
@@ -274,7 +270,6 @@ def _add_api(app: FastAPI, service: Service, limits: Limits) -> None:
     async def health() -> Response:
         return JSONResponse({"status": "ok"})
 
-    @app.head("/readyz", include_in_schema=False)
     @app.get(
         "/readyz",
         summary="Whether requests will be answered",
@@ -285,7 +280,6 @@ def _add_api(app: FastAPI, service: Service, limits: Limits) -> None:
         service.loaded()
         return JSONResponse({"status": "ready"})
 
-    @app.head("/metrics", include_in_schema=False)
     @app.get(
         "/metrics",
         summary="Counters for Prometheus",
@@ -313,7 +307,10 @@ async def _http_error(request: Request, problem: Exception) -> Response:
         404: f"there is no {request.url.path}; /docs lists what there is",
         405: f"{request.url.path} does not take {request.method}; /docs says what it takes",
     }.get(problem.status_code, str(problem.detail))
-    return JSONResponse({"error": message}, problem.status_code, problem.headers)
+    headers = dict(problem.headers or {})
+    if headers.get("Allow") == "GET":
+        headers["Allow"] = "GET, HEAD"
+    return JSONResponse({"error": message}, problem.status_code, headers)
 
 
 async def _validation_error(request: Request, problem: Exception) -> Response:
