@@ -88,7 +88,7 @@ def _faint_level(strength: Floats, level: Floats) -> Floats:
     height, width = strength.shape
     padded = np.pad(strength, ((0, -height % factor), (0, -width % factor)), mode="edge")
     blocks = padded.reshape(len(padded) // factor, factor, -1, factor)
-    peaks = highest(blocks.max((1, 3)), REACH)
+    peaks = highest(blocks.max(1).max(2), REACH)
     half = expanded(blurred(peaks, REACH) * np.float32(0.5), strength.shape)
     return np.clip(half, LOWEST * level, level)
 

@@ -29,7 +29,7 @@ FILLED = 0.7  # of the picture's height: it is cut to digits as tall
 LONGEST = 2048  # pixels on the longer side of a picture that is looked at; more are no help
 LEAST = 400  # on the longer side of a copy whose pixels are averaged
 SHORTEST = 100  # on the shorter side; with fewer, ink has no clear edge
-ENOUGH = 40  # in the height of a digit; a finer copy shows no more
+ENOUGH = 25  # in the height of a digit; a finer copy shows no more
 
 
 @dataclass(frozen=True, eq=False, slots=True)
