@@ -194,9 +194,17 @@ def test_stopped_training_goes_on_as_if_it_had_not_stopped():
 
 @pytest.mark.parametrize(
     ("rows", "size", "lengths"),
-    [(10, 4, [4, 4, 2]), (9, 4, [4, 5]), (3, 64, [3]), (2, 1, [2]), (5, 1, [2, 3])],
+    [
+        (12, 4, [4, 4, 4]),
+        (10, 4, [3, 3, 4]),
+        (1032, 512, [344, 344, 344]),
+        (3, 64, [3]),
+        (3, 2, [3]),
+        (2, 1, [2]),
+        (5, 1, [2, 3]),
+    ],
 )
-def test_no_batch_has_a_single_row(rows, size, lengths):
+def test_batches_are_even_and_none_has_a_single_row(rows, size, lengths):
     assert [end - first for first, end in loop.batch_bounds(rows, size)] == lengths
 
 

@@ -246,14 +246,14 @@ def seconds_per_epoch(model: ModelConfig, config: TrainConfig, train: Batch) -> 
 
 
 def batch_bounds(rows: int, size: int) -> list[tuple[int, int]]:
-    """Return (first, end) of each batch; a last batch of one row joins the one before it,
-    since BatchNorm needs two. Raises DataError for fewer than two rows.
+    """Return (first, end) of each batch: of as few as have at most `size` rows each, equally large
+    but for one row. A last one of the few that remain would disturb BatchNorm, which needs two.
+    Raises DataError for fewer than two rows.
     """
     if rows < 2:
         raise DataError(f"{rows} row(s) to train on (1 sample is too few); give at least 2")
-    size = max(size, 2)
-    cuts = [*range(0, rows - 1, size), rows]
-    return list(itertools.pairwise(cuts))
+    count = max(1, min(-(-rows // size), rows // 2))
+    return list(itertools.pairwise(rows * number // count for number in range(count + 1)))
 
 
 def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
