@@ -107,3 +107,11 @@ def test_half_of_the_images_get_steeper_edges():
     share = ((clean > 20) & (clean < 235)).float().sum(1)  # neither ink nor ground
     sharper = ((seen > 20) & (seen < 235)).float().sum(1) < 0.9 * share
     assert 0.3 < sharper.float().mean() < 0.6
+
+
+def test_displaced_strokes_stay_dark():
+    stroke = torch.zeros(200, 28, 28)
+    stroke[:, 6:22, 13:16] = torch.tensor([60.0, 255, 60])
+    augment, random = Augment(AugmentConfig(shift=1), CPU), torch.Generator().manual_seed(0)
+    seen, _ = augment(stroke.view(200, -1), random)
+    assert seen.amax(1).min() > 170  # (255 + 60) / 2 where fetched from between two pixels alone

@@ -11,6 +11,7 @@ from digitmlp.digits import SIDE
 from digitmlp.strokes import INK
 
 PIXEL = 2 / (SIDE - 1)  # where the image reaches from -1 to 1
+FINE = 2 * SIDE - 1  # pixels a side of an image with one more between any two
 # How many times as much some images are turned, scaled and sheared, and shifted, as others.
 FAR, FAR_SHIFT = 4.0, 7.0
 MOTIONS = [(0, 1), (1, 1), (1, 0), (1, -1)]  # down, right
@@ -19,7 +20,10 @@ PATCHES = 2  # rectangles painted over (random erasing, Zhong et al. 2017)
 
 
 class Augment:
-    """Deforms images (B, 784): each pixel is fetched from a displaced place, bilinearly.
+    """Deforms images (B, 784): each pixel is fetched from a displaced place.
+
+    Bilinearly, but from an image twice as fine, which cubic convolution gives: from the image
+    itself all strokes would come out softer than those that the network will be shown.
 
     A displacement field is a sum of few fixed fields, three that make it affine and smooth bumps
     on a coarse grid that make it elastic (Simard et al. 2003), with random coefficients; so the
@@ -38,6 +42,9 @@ class Augment:
         affine = torch.stack([x, y, torch.ones_like(x)], 2)
         self.basis = torch.cat([affine, bumps], 2).flatten(0, 1).T.contiguous().to(device)
         self.places = torch.arange(SIDE, device=device)
+        pixels = torch.eye(SIDE).view(SIDE, 1, 1, SIDE)
+        finer = F.interpolate(pixels, (1, FINE), mode="bicubic", align_corners=True)
+        self.finer = finer.view(SIDE, FINE).to(device)
 
     def __call__(self, images: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return the images (B, 784) as float32 with the same ink scale: deformed and spoiled, as
@@ -47,7 +54,7 @@ class Augment:
         affine = self._affine(batch, random)
         bumps = torch.randn(batch, 2, len(self.basis) - 3, device=device, generator=random)
         bumps *= config.elastic * PIXEL
-        pictures = images.float().view(batch, 1, SIDE, SIDE)
+        pictures = self.finer.T @ images.float().view(batch, 1, SIDE, SIDE) @ self.finer
         clean = seen = self._deformed(pictures, affine, bumps)
         if config.far:
             is_far = torch.rand(batch, device=device, generator=random) < config.far
@@ -82,10 +89,10 @@ class Augment:
         return torch.stack([across, down], 1)
 
     def _deformed(self, pictures: Tensor, affine: Tensor, bumps: Tensor) -> Tensor:
-        """Return pictures (B, 1, 28, 28) fetched from displaced places."""
+        """Return pictures (B, 1, 28, 28) fetched from displaced places of finer ones."""
         fields = torch.cat([affine, bumps], 2) @ self.basis
         grid = fields.view(len(pictures), 2, SIDE, SIDE).permute(0, 2, 3, 1)
-        return F.grid_sample(pictures, grid, align_corners=True)
+        return F.grid_sample(pictures, grid, align_corners=True).clamp(0, INK)
 
     def _thickened(self, pictures: Tensor, random: torch.Generator) -> Tensor:
         """Return pictures some way to the brightest, or the darkest, pixel around each."""
