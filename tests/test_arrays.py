@@ -311,7 +311,8 @@ def test_parquet_with_other_pictures_is_refused(table):
     path = table({"image": [{"bytes": b"no picture"}], "label": [0]})
     assert table_fault(path) == (
         f"{path}: row 1, picture: is empty, damaged or no picture; "
-        "expected PNG, JPEG, GIF, BMP, TIFF, WEBP or PPM"
+        "expected PNG, JPEG, GIF, BMP, TIFF, WEBP or PPM "
+        "(save others, such as HEIC or PDF, as one of these)"
     )
     path = table({"image": ["a.png"], "label": [0]})
     assert table_fault(path) == f"{path}: column image is string; expected a struct with bytes"

@@ -267,6 +267,25 @@ def test_output_that_nobody_takes_is_no_traceback(finished, redirection, code, e
 
 
 @posix
+def test_predictions_go_where_standard_output_goes(finished, kaggle, tmp_path):
+    # A link of the test's own: as root the system's might be replaced.
+    out, file = tmp_path / "stdout", tmp_path / "predictions.csv"
+    out.symlink_to("/dev/fd/1")
+    line = f"'{sys.executable}' -m digitmlp predict '{kaggle}' --model '{finished}' --out"
+    shell(f"{line} '{file}'")
+    expected = file.read_text()
+    assert expected.count("\n") == 31
+    for redirection in ("| cat", f"> '{file}'; cat '{file}'"):
+        done = shell(f"{line} '{out}' {redirection}")
+        assert (done.stdout, done.stderr) == (expected, "")
+    shell(f"echo before > '{file}'; {line} '{out}' >> '{file}'")
+    assert file.read_text() == "before\n" + expected
+    done = shell(f"{line} '{out}' | true; exit ${{PIPESTATUS[0]}}")
+    assert (done.returncode in (0, 1), done.stderr) == (True, "")
+    assert out.readlink() == Path("/dev/fd/1")
+
+
+@posix
 def test_message_that_nobody_takes_is_no_traceback():
     for redirection in ("2>&-", "2> /dev/full", "2>&1 >&- | true; exit ${PIPESTATUS[0]}"):
         done = shell(f"'{sys.executable}' -m digitmlp runs --wrong {redirection}")

@@ -284,6 +284,16 @@ def test_show_draws_a_png(command, kaggle, tmp_path):
     )
 
 
+def test_show_draws_nothing_but_png(command, tmp_path):
+    out = tmp_path / "digits.jpg"
+    assert command("show", "uci", "--out", out) == (
+        1,
+        "",
+        f"digitmlp: {out}: a PNG is written; expected a name that ends in .png\n",
+    )
+    assert not out.exists()
+
+
 def test_runs_stand_side_by_side_with_damaged_and_unfinished_ones(command, finished, tmp_path):
     for name in ("a", "b", "c", "d", "e"):
         shutil.copytree(finished, tmp_path / name)

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,41 @@ def test_temporary_file_lies_beside_the_target_whatever_tmpdir_says(tmp_path, mo
     with files.replacing(tmp_path / "a.txt") as file:
         file.write(b"x")
         assert [path.suffix for path in tmp_path.iterdir()] == [".tmp"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no such pipes and links")
+def test_pipe_is_written_to_and_stays(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    files.check_output(pipe, "uci")
+    with ThreadPoolExecutor() as threads:
+        reading = threads.submit(pipe.read_bytes)
+        files.write(pipe, b"passed on")
+    assert reading.result() == b"passed on"
+    assert pipe.is_fifo()
+    assert files.is_stream(pipe)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no such pipes and links")
+@pytest.mark.parametrize("before", ["old", None])
+def test_link_stays_and_leads_to_the_new_file(tmp_path, before):
+    folder, link = tmp_path / "there", tmp_path / "link"
+    folder.mkdir()
+    if before:
+        (folder / "target").write_text(before)
+    link.symlink_to(folder / "target")
+    files.check_output(link, "uci")
+    files.write(link, "new")
+    assert link.is_symlink()
+    assert (folder / "target").read_text() == "new"
+    assert [path.name for path in folder.iterdir()] == ["target"]
+
+
+def test_link_into_no_folder_is_refused(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "missing" / "target")
+    with pytest.raises(OutputError, match=r"there is no folder .*missing"):
+        files.check_output(link, "uci")
 
 
 def test_sealed_file_is_read_back(tmp_path):

@@ -85,7 +85,8 @@ def test_broken_pictures_are_named_and_the_others_read(tmp_path):
         cut, *others = source.bad
         assert cut.startswith(f"{tmp_path / 'cut.png'}: is cut or damaged (")
         no_picture = (
-            "is empty, damaged or no picture; expected PNG, JPEG, GIF, BMP, TIFF, WEBP or PPM"
+            "is empty, damaged or no picture; expected PNG, JPEG, GIF, BMP, TIFF, WEBP or PPM "
+            "(save others, such as HEIC or PDF, as one of these)"
         )
         assert others == [
             f"{tmp_path / 'drawing.svg'}: {no_picture}",

@@ -176,7 +176,8 @@ def test_what_is_no_picture_is_refused(tmp_path, content):
     with pytest.raises(DataError) as error:
         decode(path)
     assert str(error.value) == (
-        f"{path}: is empty, damaged or no picture; expected PNG, JPEG, GIF, BMP, TIFF, WEBP or PPM"
+        f"{path}: is empty, damaged or no picture; expected PNG, JPEG, GIF, BMP, TIFF, WEBP or PPM "
+        "(save others, such as HEIC or PDF, as one of these)"
     )
 
 

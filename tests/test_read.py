@@ -58,6 +58,14 @@ def test_people_get_a_line_for_each_number(command, finished, pictures):
     assert out == f"{pictures / 'more' / 'blank.png'}\n  no digits\n"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="has no such names")
+def test_names_cannot_steer_the_terminal(command, finished, pictures):
+    name = "red \x1b[31m\nüé.png"
+    picture = (pictures / "more" / "blank.png").rename(pictures / "more" / name)
+    _, out, _ = command("read", picture, "--model", finished)
+    assert out == f"{picture.parent}/red \\x1b[31m\\nüé.png\n  no digits\n"
+
+
 def test_folder_without_pictures_is_named_and_the_others_are_read(
     command, finished, pictures, tmp_path
 ):

@@ -52,6 +52,18 @@ def test_any_batch_and_any_order_gives_the_same_digits(finished):
     np.testing.assert_array_equal(loaded.predict(images.reshape(-1, 784)), whole)
 
 
+def test_pickled_recognizer_loads_the_same_file_and_no_other(finished, tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes((finished / "model.onnx").read_bytes())
+    loaded = recognizer.load(path, threads=1)
+    assert str(path) in repr(loaded)
+    pickled, images = pickle.dumps(loaded), make_digits(20).images
+    np.testing.assert_array_equal(pickle.loads(pickled).predict(images), loaded.predict(images))
+    path.write_bytes(recognizer.SHIPPED.read_bytes())
+    with pytest.raises(ModelError, match="not the file of the Recognizer that was pickled"):
+        pickle.loads(pickled)
+
+
 def test_probabilities_add_up_to_one_and_scores_tell_digits_from_noise(finished):
     loaded = recognizer.load(finished)
     digits = make_digits(100, seed=5)

@@ -92,6 +92,16 @@ def test_without_a_sound_state_training_starts_anew_and_says_so(snapshots, refer
     assert models(folder) == models(reference)
 
 
+def test_finished_run_without_a_state_is_not_trained_again(reference, tmp_path):
+    folder = tmp_path / "finished"
+    shutil.copytree(reference, folder)
+    shutil.rmtree(folder / "state")
+    before = models(folder)
+    with pytest.raises(OutputError, match="is finished, and holds no sound state to go on from"):
+        resume(folder)
+    assert models(folder) == before
+
+
 def test_files_of_a_killed_process_are_cleared(snapshots):
     folder = snapshots[0]
     for name in (".model.onnx.0123abcd.tmp", "state/.epoch-00002.0123abcd.tmp"):

@@ -8,7 +8,7 @@ import numpy as np
 from digitmlp import checkpoint, config, runfolder
 from digitmlp import train as loop
 from digitmlp.card import Card
-from digitmlp.errors import ConfigError, DataError, ModelError
+from digitmlp.errors import ConfigError, DataError, ModelError, OutputError
 from digitmlp.job import Job
 from digitmlp.model import MLP
 from digitmlp.progress import say
@@ -31,6 +31,11 @@ def training(job: Job, resume: bool) -> Training:
             runfolder.refuse_changes(then, job.plan)
             say(f"resuming after {len(training.history)} epochs, {training.step} steps: {path}")
             return training
+        if (job.folder / "metrics.json").exists():
+            raise OutputError(
+                f"{job.folder}: is finished, and holds no sound state to go on from; to train "
+                "again, give another --out"
+            )
         say("resuming: no sound state found, training from the start")
     training = loop.start(job.plan.model, job.plan.training, job.device)
     if job.plan.start:
@@ -63,8 +68,9 @@ def _refuse_learned(job: Job, path: str, card: Card) -> None:
         learned = job.validation_rows
     elif card.data == job.plan.data_sha256:
         learned, _ = stratified_split(labels, theirs.validation, theirs.of_the_split)
-        split = f"--validation {theirs.validation} --split-seed {theirs.of_the_split}"
-        remedy = f"hold out the same ones, {split}, or none, --validation 0"
+        if theirs.validation:
+            split = f"--validation {theirs.validation} --split-seed {theirs.of_the_split}"
+            remedy = f"hold out the same ones, {split}, or none, --validation 0"
     if shared := np.isin(job.validation_rows, learned).sum():
         raise DataError(
             f"{path}: it learned {shared:,} of the {len(job.validation_rows):,} digits held out "

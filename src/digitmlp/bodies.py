@@ -149,7 +149,7 @@ def _check(place: int, image: Any) -> None:
     if not isinstance(image, list):
         raise Refusal(422, f"image {place} is a {type(image).__name__}; expected a list of pixels")
     if len(image) != PIXELS:
-        expected = f"{PIXELS}, or {SIDE} rows of {SIDE}"
+        expected = f"{PIXELS}, or {SIDE} rows of {SIDE} (images is a list of images)"
         raise Refusal(422, f"image {place} has {len(image):,} pixels; expected {expected}")
     for pixel, value in enumerate(image):
         if type(value) not in (int, float) or not 0 <= value <= 255 or value % 1:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from digitmlp import files
 from digitmlp.config import Device, ModelConfig, TrainConfig
 from digitmlp.errors import ConfigError, DataError, DigitmlpError, MissingExtraError
 from digitmlp.interrupt import Interrupted, raise_on_signals
@@ -197,7 +198,7 @@ def predict(
     from digitmlp import commands
 
     passed_over = commands.predict(data, model, out, probabilities, threads or context.obj)
-    print(out)
+    _name_written(out)
     _name_passed_over(passed_over)
 
 
@@ -263,7 +264,7 @@ def show(
     from digitmlp import commands
 
     commands.show(data, out, rows, columns, seed)
-    print(out)
+    _name_written(out)
 
 
 @app.command()
@@ -301,7 +302,9 @@ def export(
     """
     from digitmlp import commands, tables
 
-    print(tables.contract(out, commands.export(runs, out, compact)))
+    contract = tables.contract(out, commands.export(runs, out, compact))
+    if not files.is_stream(out):
+        print(contract)
 
 
 @app.command()
@@ -355,11 +358,17 @@ def serve(
     )
 
 
-def _name_passed_over(files: list[str]) -> None:
+def _name_written(out: Path) -> None:
+    """Name the file written; not where it went on to something else, perhaps this very output."""
+    if not files.is_stream(out):
+        print(out)
+
+
+def _name_passed_over(sentences: list[str]) -> None:
     """Name files of DATA that could not be read, though the others were; exit with 3 if any."""
-    for sentence in files:
+    for sentence in sentences:
         print(f"digitmlp: {sentence}", file=sys.stderr)
-    if files:
+    if sentences:
         raise typer.Exit(DataError.exit_code)
 
 

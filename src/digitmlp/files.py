@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import secrets
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,23 +22,52 @@ _SEAL = re.compile(rb"digitmlp-sha256:([0-9a-f]{64})")
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path`; it takes that name when the block ends without error.
 
-    Synchronized to disk before the rename, so a crash leaves the old file or the new one.
-    Raises OutputError when anything cannot be written; the old file then stays as it was.
+    Synchronized to disk before the rename, so a crash leaves the old file or the new one. A link
+    stays, and leads to the new file. What cannot be replaced, a stream, is written to as it is.
+    Raises OutputError when anything cannot be written; the old file then stays as it was. Only
+    that nobody reads a pipe any more is a BrokenPipeError.
     """
-    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
+    temporary = None
     try:
+        if is_stream(path):
+            with _stream(path) as file:
+                yield file
+            return
+        target = Path(os.path.realpath(path))
+        temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.tmp")
         with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
-        _synchronize(path.parent)
+        temporary.replace(target)
+        _synchronize(target.parent)
     except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        if isinstance(error, OSError):
+        if temporary:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
             raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
         raise
+
+
+def is_stream(path: Path) -> bool:
+    """Return whether this is a device, a pipe, or the file to which standard output goes."""
+    return path.exists() and not path.is_dir() and (not path.is_file() or _is_stdout(path))
+
+
+def _is_stdout(path: Path) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(1))
+    except OSError:  # it is closed
+        return False
+
+
+def _stream(path: Path) -> BinaryIO:
+    """Open a stream; standard output where it stands, so that what was printed there stays."""
+    if not _is_stdout(path):
+        return path.open("wb")
+    sys.stdout.flush()
+    return os.fdopen(os.dup(1), "wb")
 
 
 def write(path: Path, content: bytes | str) -> None:
@@ -55,10 +85,14 @@ def check_output(path: Path, data: str) -> None:
         raise OutputError(f"{path}: is a folder; expected the name of a file to write")
     if path.exists() and Path(data).exists() and path.samefile(data):
         raise OutputError(f"{path}: is the input; give another file to write to")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path}: cannot be written: there is no folder {path.parent}")
+    if is_stream(path):
+        return
+    parent = Path(os.path.realpath(path)).parent
+    if not parent.is_dir():
+        shown = parent if path.is_symlink() else path.parent
+        raise OutputError(f"{path}: cannot be written: there is no folder {shown}")
     try:
-        with tempfile.TemporaryFile(dir=path.parent):
+        with tempfile.TemporaryFile(dir=parent):
             pass
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error

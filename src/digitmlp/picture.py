@@ -116,7 +116,7 @@ def _opened(name: str, source: Any) -> Iterator[Image.Image]:
         except UnidentifiedImageError as error:
             raise DataError(
                 f"{name}: is empty, damaged or no picture; expected PNG, JPEG, GIF, BMP, TIFF, "
-                "WEBP or PPM"
+                "WEBP or PPM (save others, such as HEIC or PDF, as one of these)"
             ) from error
         except OSError as error:
             raise DataError(f"{name}: cannot be read: {error.strerror or error}") from error

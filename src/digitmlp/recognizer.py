@@ -37,11 +37,22 @@ class Recognizer:
     threshold  a score below it is no digit
     """
 
-    def __init__(self, session: onnxruntime.InferenceSession, card: Card, sha256: str) -> None:
+    def __init__(
+        self, session: onnxruntime.InferenceSession, card: Card, sha256: str, path: Path
+    ) -> None:
         self._run = session.run
+        self._threads = session.get_session_options().intra_op_num_threads
+        self._path = path.absolute()
         self.card = card
         self.sha256 = sha256
         self.threshold = card.threshold
+
+    def __repr__(self) -> str:
+        return f"<Recognizer {self.card.model.describe()}, {self._path}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by name: who unpickles it loads the same file again."""
+        return _load_same, (self._path, self._threads, self.sha256)
 
     def recognize(self, images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
         """Return calibrated probabilities (n, 10) and scores (n,), in one pass.
@@ -83,6 +94,16 @@ def load(model: str | os.PathLike[str] | None = None, threads: int | None = None
     return from_sealed(*files.read_sealed(path), path, threads)
 
 
+def _load_same(path: Path, threads: int, sha256: str) -> Recognizer:
+    again = load(path, threads)
+    if again.sha256 != sha256:
+        raise ModelError(
+            f"{path}: not the file of the Recognizer that was pickled: its checksum is "
+            f"{again.sha256}, expected {sha256}; load and pickle it again"
+        )
+    return again
+
+
 def from_sealed(content: bytes, sha256: str, path: Path, threads: int | None = None) -> Recognizer:
     """Return a Recognizer for what a model.onnx holds; raises ModelError naming the path."""
     # Weights outside the file are found by an entry of this name; nothing of ours contains it.
@@ -103,7 +124,7 @@ def from_sealed(content: bytes, sha256: str, path: Path, threads: int | None = N
         if not np.isfinite(values).all():
             raise ModelError(f"{path}: weight {name} holds NaN or infinity; train again")
     card = Card.from_text(session.get_modelmeta().custom_metadata_map.get(KEY), path)
-    return Recognizer(session, card, sha256)
+    return Recognizer(session, card, sha256, path)
 
 
 def _weights(content: bytes) -> Iterator[tuple[str, Floats]]:

@@ -57,6 +57,8 @@ def claimed(out: Path | None, preset: str, resume: bool) -> Iterator[Path]:
     try:
         made = out is None or not out.exists()
         folder = _new_folder(preset) if out is None else out
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(f"{folder}: is a file; give a folder as --out")
         folder.mkdir(parents=True, exist_ok=True)
         if not resume and any(not _is_trace(path) for path in folder.iterdir()):
             has_run = (folder / "config.json").exists()
