@@ -61,6 +61,12 @@ def test_every_mode_gives_the_same_digit(mode):
     np.testing.assert_array_equal(read_digit(image), read_digit(drawing()))
 
 
+@pytest.mark.parametrize("kind", [np.uint16, np.int32])
+def test_twelve_bits_give_the_same_digit(kind):
+    image = Image.fromarray(np.rint(np.asarray(drawing()) * (4095 / 255)).astype(kind))
+    np.testing.assert_array_equal(read_digit(image), read_digit(drawing()))
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "LA", "I;16", "I", "F"])
 def test_every_mode_is_made_smaller(mode):
     grey = np.asarray(drawing().resize((120, 80)), np.uint16)

@@ -52,7 +52,7 @@ def decode(source: PictureSource, longest: int | None = None) -> Picture:
     """Return the picture in a file, its bytes, an open file, a PIL image or an array.
 
     Transparency is laid on a ground in contrast to what is drawn. Arrays are (h, w), (h, w, 1),
-    (h, w, 3) or (h, w, 4): uint8, uint16, bool, or other numbers from 0 to 1, 255 or 65535.
+    (h, w, 3) or (h, w, 4): uint8, uint16, bool, or other numbers from 0 to 1, 255, 4095 or 65535.
     With `longest`, pixels are averaged until no side has more than so many. Raises DataError.
     """
     name = describe(source)
@@ -214,17 +214,18 @@ def _array_pixels(name: str, array: NDArray[Any]) -> NDArray[np.uint8]:
 def eight_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
     """Return numbers, 0 or above, as uint8.
 
-    uint8 as it is, bool 0 or 255, uint16 from 0-65535; of others, the full scale is the least of
-    1, 255 and 65535 that holds them, give or take a fifth, or else their maximum.
+    uint8 as it is, bool 0 or 255; uint16 from 0-65535 or, where none is above, from 0-4095, as
+    cameras of 12 bits give them; of others, the full scale is the least of 1, 255, 4095 and 65535
+    that holds them, give or take a fifth, or else their maximum.
     """
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array)
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
     if array.dtype == np.uint16:
-        return (array >> 8).astype(np.uint8)
+        return (array >> (8 if array.max(initial=0) >= 4096 else 4)).astype(np.uint8)
     top = float(array.max())
     scales = [1.0] if array.dtype.kind == "f" else []
     # A hair above the full scale comes of arithmetic, more of it of an interpolation.
-    full = next((scale for scale in (*scales, 255.0, 65535.0) if top <= 1.2 * scale), top)
+    full = next((scale for scale in (*scales, 255.0, 4095.0, 65535.0) if top <= 1.2 * scale), top)
     return np.rint(array.astype(np.float64) * (255 / full)).clip(0, 255).astype(np.uint8)
