@@ -93,7 +93,7 @@ figures.samples(digits.select(rows[:5000]))
 # ## Feeding tensors to data loader
 # The tutorial hands the tensors to a `DataLoader`, which collects 64 digits one by one for each
 # batch. That takes longer than the arithmetic of this small network. Here a batch is one indexing
-# operation: a random order of the rows, cut into pieces of 64.
+# operation: a random order of the rows, cut into pieces of at most 64.
 
 # %%
 preset = presets.preset("tutorial")

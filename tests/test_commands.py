@@ -287,7 +287,7 @@ def test_show_draws_a_png(command, kaggle, tmp_path):
 def test_show_draws_nothing_but_png(command, tmp_path):
     out = tmp_path / "digits.jpg"
     assert command("show", "uci", "--out", out) == (
-        1,
+        2,
         "",
         f"digitmlp: {out}: a PNG is written; expected a name that ends in .png\n",
     )

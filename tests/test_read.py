@@ -60,10 +60,13 @@ def test_people_get_a_line_for_each_number(command, finished, pictures):
 
 @pytest.mark.skipif(os.name == "nt", reason="has no such names")
 def test_names_cannot_steer_the_terminal(command, finished, pictures):
-    name = "red \x1b[31m\nüé.png"
+    name = "red \x1b[31m\nüé\u3000.png"
     picture = (pictures / "more" / "blank.png").rename(pictures / "more" / name)
     _, out, _ = command("read", picture, "--model", finished)
-    assert out == f"{picture.parent}/red \\x1b[31m\\nüé.png\n  no digits\n"
+    assert out == f"{picture.parent}/red \\x1b[31m\\nüé\u3000.png\n  no digits\n"
+    picture.write_bytes(b"")
+    _, _, err = command("read", picture, "--model", finished)
+    assert err.startswith(f"digitmlp: {picture.parent}/red \\x1b[31m\\nüé\u3000.png: is empty")
 
 
 def test_folder_without_pictures_is_named_and_the_others_are_read(

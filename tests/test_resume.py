@@ -97,7 +97,7 @@ def test_finished_run_without_a_state_is_not_trained_again(reference, tmp_path):
     shutil.copytree(reference, folder)
     shutil.rmtree(folder / "state")
     before = models(folder)
-    with pytest.raises(OutputError, match="is finished, and holds no sound state to go on from"):
+    with pytest.raises(ModelError, match="is finished, and holds no sound state to go on from"):
         resume(folder)
     assert models(folder) == before
 

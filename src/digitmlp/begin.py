@@ -8,7 +8,7 @@ import numpy as np
 from digitmlp import checkpoint, config, runfolder
 from digitmlp import train as loop
 from digitmlp.card import Card
-from digitmlp.errors import ConfigError, DataError, ModelError, OutputError
+from digitmlp.errors import ConfigError, DataError, ModelError
 from digitmlp.job import Job
 from digitmlp.model import MLP
 from digitmlp.progress import say
@@ -32,7 +32,7 @@ def training(job: Job, resume: bool) -> Training:
             say(f"resuming after {len(training.history)} epochs, {training.step} steps: {path}")
             return training
         if (job.folder / "metrics.json").exists():
-            raise OutputError(
+            raise ModelError(
                 f"{job.folder}: is finished, and holds no sound state to go on from; to train "
                 "again, give another --out"
             )

@@ -12,7 +12,7 @@ import typer
 
 from digitmlp import files
 from digitmlp.config import Device, ModelConfig, TrainConfig
-from digitmlp.errors import ConfigError, DataError, DigitmlpError, MissingExtraError
+from digitmlp.errors import ConfigError, DataError, DigitmlpError, MissingExtraError, on_one_line
 from digitmlp.interrupt import Interrupted, raise_on_signals
 
 app = typer.Typer(
@@ -240,7 +240,8 @@ def read(
         if isinstance(result, commands.Unread):
             unread.append(result.error)
         elif result.frames > 1:
-            print(f"{result.picture}: the first of {result.frames} pictures", file=sys.stderr)
+            picture = on_one_line(result.picture)
+            print(f"{picture}: the first of {result.frames} pictures", file=sys.stderr)
         if as_json:
             print(json.dumps(result.to_dict()), flush=True)
         elif not isinstance(result, commands.Unread):
@@ -367,7 +368,7 @@ def _name_written(out: Path) -> None:
 def _name_passed_over(sentences: list[str]) -> None:
     """Name files of DATA that could not be read, though the others were; exit with 3 if any."""
     for sentence in sentences:
-        print(f"digitmlp: {sentence}", file=sys.stderr)
+        print(f"digitmlp: {on_one_line(sentence)}", file=sys.stderr)
     if sentences:
         raise typer.Exit(DataError.exit_code)
 
@@ -419,5 +420,5 @@ def _fail(error: BaseException) -> int:
         message = f"{error.filename or 'output'}: {error.strerror or error}"
     if not isinstance(error, BrokenPipeError):  # that reader has gone, as in `| head`: no news
         with contextlib.suppress(OSError):
-            print(f"digitmlp: {message}", file=sys.stderr)
+            print(f"digitmlp: {on_one_line(message)}", file=sys.stderr)
     return getattr(error, "exit_code", 1)

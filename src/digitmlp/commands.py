@@ -10,7 +10,7 @@ import numpy as np
 
 from digitmlp import files, folder, recognizer, results, runfolder, sources
 from digitmlp.digits import PIXELS, Digits, concatenate
-from digitmlp.errors import DataError, DigitmlpError, ModelError, OutputError
+from digitmlp.errors import ConfigError, DataError, DigitmlpError, ModelError
 from digitmlp.recognizer import Recognizer
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def show(data: str, out: Path, rows: int, columns: int, seed: int) -> None:
 
     files.check_output(out, data)
     if out.suffix.lower() != ".png" and not files.is_stream(out):
-        raise OutputError(f"{out}: a PNG is written; expected a name that ends in .png")
+        raise ConfigError(f"{out}: a PNG is written; expected a name that ends in .png")
     source = sources.open_source(data)
     digits = source.read_train() if source.train else next(source.stream_test(), Digits.none())
     if len(digits) == 0:

@@ -10,6 +10,8 @@ DigitmlpError            exit code 1: the work failed
 A message is one sentence: what, where, found, expected, what to do.
 """
 
+import unicodedata
+
 
 class DigitmlpError(Exception):
     """Any failure that digitmlp foresees; its text is meant for the user."""
@@ -69,3 +71,9 @@ class MissingExtraError(DigitmlpError, ImportError):
             f"this needs the package {package}, which is not installed: "
             f"run  pip install 'digitmlp[{_EXTRAS[package]}]'"
         )
+
+
+def on_one_line(text: str) -> str:
+    """Return a text without what ends a line or steers a terminal, which a file's name may hold."""
+    steering = ("Cc", "Zl", "Zp")
+    return "".join(ascii(c)[1:-1] if unicodedata.category(c) in steering else c for c in text)

@@ -24,8 +24,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
     Synchronized to disk before the rename, so a crash leaves the old file or the new one. A link
     stays, and leads to the new file. What cannot be replaced, a stream, is written to as it is.
-    Raises OutputError when anything cannot be written; the old file then stays as it was. Only
-    that nobody reads a pipe any more is a BrokenPipeError.
+    Raises OutputError when anything cannot be written; the old file then stays as it was. A pipe
+    whose reader has gone raises BrokenPipeError.
     """
     temporary = None
     try:
@@ -87,10 +87,9 @@ def check_output(path: Path, data: str) -> None:
         raise OutputError(f"{path}: is the input; give another file to write to")
     if is_stream(path):
         return
-    parent = Path(os.path.realpath(path)).parent
+    parent = Path(os.path.realpath(path)).parent if path.is_symlink() else path.parent
     if not parent.is_dir():
-        shown = parent if path.is_symlink() else path.parent
-        raise OutputError(f"{path}: cannot be written: there is no folder {shown}")
+        raise OutputError(f"{path}: cannot be written: there is no folder {parent}")
     try:
         with tempfile.TemporaryFile(dir=parent):
             pass

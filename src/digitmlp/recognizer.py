@@ -52,7 +52,8 @@ class Recognizer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by name: who unpickles it loads the same file again."""
-        return _load_same, (self._path, self._threads, self.sha256)
+        path = None if self._path == SHIPPED.absolute() else str(self._path)
+        return _load_same, (path, self._threads, self.sha256)
 
     def recognize(self, images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
         """Return calibrated probabilities (n, 10) and scores (n,), in one pass.
@@ -94,11 +95,11 @@ def load(model: str | os.PathLike[str] | None = None, threads: int | None = None
     return from_sealed(*files.read_sealed(path), path, threads)
 
 
-def _load_same(path: Path, threads: int, sha256: str) -> Recognizer:
+def _load_same(path: str | None, threads: int, sha256: str) -> Recognizer:
     again = load(path, threads)
     if again.sha256 != sha256:
         raise ModelError(
-            f"{path}: not the file of the Recognizer that was pickled: its checksum is "
+            f"{find(path)}: not the file of the Recognizer that was pickled: its checksum is "
             f"{again.sha256}, expected {sha256}; load and pickle it again"
         )
     return again

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from digitmlp import metrics
 from digitmlp.commands import RunSummary
+from digitmlp.errors import on_one_line
 from digitmlp.reading import Number, Reading
 from digitmlp.recognizer import Recognizer
 
@@ -61,8 +62,7 @@ NUMBER_COLUMNS = ("picture", "line", "number", "probability", "left", "top", "ri
 
 def reading(result: Reading) -> str:
     """Return what a picture says: its name, then each number and the least sure of its digits."""
-    # A name may hold what moves a terminal's cursor or changes its colours.
-    lines = ["".join(c if c.isprintable() else ascii(c)[1:-1] for c in result.picture)]
+    lines = [on_one_line(result.picture)]
     for number in result.numbers:
         lines.append(f"  line {number.line}  {number.text}  {metrics.percent(_least(number))}")
     if not result.numbers:

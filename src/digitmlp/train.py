@@ -246,8 +246,8 @@ def seconds_per_epoch(model: ModelConfig, config: TrainConfig, train: Batch) -> 
 
 
 def batch_bounds(rows: int, size: int) -> list[tuple[int, int]]:
-    """Return (first, end) of each batch: of as few as have at most `size` rows each, equally large
-    but for one row. A last one of the few that remain would disturb BatchNorm, which needs two.
+    """Return (first, end) of each batch: as few as hold at most `size` rows each, equal but for one
+    row. A small last one would disturb BatchNorm, which needs two rows: so many has any batch.
     Raises DataError for fewer than two rows.
     """
     if rows < 2:
