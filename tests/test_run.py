@@ -234,7 +234,7 @@ def test_output_folder_is_judged_before_data_is_read(tmp_path):
             f"{begun}: not empty; give another --out, or go on with the run in it: --resume",
         ),
         (taken, ConfigError, f"{taken}: not empty; give another --out"),
-        (file, OutputError, f"{file}: cannot be written: File exists"),
+        (file, ConfigError, f"{file}: is a file; give a folder as --out"),
         (file / "run", OutputError, f"{file / 'run'}: cannot be written: Not a directory"),
     ]:
         with pytest.raises(kind) as refused:
@@ -277,6 +277,7 @@ def test_training_starts_from_given_weights_also_when_resumed(kaggle, reference,
         assert json.loads((tuned / "config.json").read_text())["from"] == str(given)
     whole = models(tuned)
     shutil.rmtree(tuned / "state")
+    (tuned / "metrics.json").unlink()  # as if it had not come to its end
     assert models(resume(tuned)) == whole
     with pytest.raises(ConfigError, match=rf"but: from .*safetensors → {reference}; "):
         resume(tuned, fine_tune=reference)
