@@ -81,6 +81,7 @@ def test_what_learned_digits_that_are_held_out_here_is_no_teacher_nor_a_beginnin
     data, more = write_csv(tmp_path / "data.csv", low), write_csv(tmp_path / "more.csv", rest)
     other = train(data, tmp_path / "other", seed=1)
     both = train(more, tmp_path / "both", also=[str(data)])
+    every = train(data, tmp_path / "every", validation=0)
     held_out = [
         set(json.loads((run / "config.json").read_text())["validation_rows"])
         for run in (other, train(data, tmp_path / "plain"))
@@ -88,7 +89,8 @@ def test_what_learned_digits_that_are_held_out_here_is_no_teacher_nor_a_beginnin
     learned = len(held_out[1] - held_out[0])
     assert 10 < learned < 20
     remedy = "hold out the same ones, --validation 0.2 --split-seed 1, or none, --validation 0"
-    for run, count, advice in ((other, learned, remedy), (both, 20, "give --validation 0")):
+    alone = "give --validation 0"
+    for run, count, advice in ((other, learned, remedy), (both, 20, alone), (every, 20, alone)):
         for given in ({"fine_tune": run}, {"teacher": [run]}):
             with pytest.raises(DataError) as refused:
                 train(data, tmp_path / "run", **given)

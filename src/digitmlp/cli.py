@@ -198,7 +198,7 @@ def predict(
     from digitmlp import commands
 
     passed_over = commands.predict(data, model, out, probabilities, threads or context.obj)
-    _name_written(out)
+    _tell_written(out, str(out))
     _name_passed_over(passed_over)
 
 
@@ -265,7 +265,7 @@ def show(
     from digitmlp import commands
 
     commands.show(data, out, rows, columns, seed)
-    _name_written(out)
+    _tell_written(out, str(out))
 
 
 @app.command()
@@ -303,9 +303,7 @@ def export(
     """
     from digitmlp import commands, tables
 
-    contract = tables.contract(out, commands.export(runs, out, compact))
-    if not files.is_stream(out):
-        print(contract)
+    _tell_written(out, tables.contract(out, commands.export(runs, out, compact)))
 
 
 @app.command()
@@ -359,10 +357,10 @@ def serve(
     )
 
 
-def _name_written(out: Path) -> None:
-    """Name the file written; not where it went on to something else, perhaps this very output."""
+def _tell_written(out: Path, text: str) -> None:
+    """Print what is said of a file written; not where it went into a stream, perhaps this one."""
     if not files.is_stream(out):
-        print(out)
+        print(text)
 
 
 def _name_passed_over(sentences: list[str]) -> None:

@@ -252,7 +252,7 @@ def batch_bounds(rows: int, size: int) -> list[tuple[int, int]]:
     """
     if rows < 2:
         raise DataError(f"{rows} row(s) to train on (1 sample is too few); give at least 2")
-    count = max(1, min(-(-rows // size), rows // 2))
+    count = min(-(-rows // size), rows // 2)
     return list(itertools.pairwise(rows * number // count for number in range(count + 1)))
 
 
