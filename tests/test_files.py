@@ -82,6 +82,15 @@ def test_pipe_is_written_to_and_stays(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="has no such pipes and links")
+def test_what_was_printed_comes_before_what_is_written_to_standard_output(tmp_path):
+    (tmp_path / "out").symlink_to("/dev/fd/1")
+    program = "from digitmlp import files; print('one'); files.write(files.Path('out'), 'two')"
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+    run = [sys.executable, "-c", program]
+    assert subprocess.check_output(run, cwd=tmp_path, env=buffered) == b"one\ntwo"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no such pipes and links")
 @pytest.mark.parametrize("before", ["old", None])
 def test_link_stays_and_leads_to_the_new_file(tmp_path, before):
     folder, link = tmp_path / "there", tmp_path / "link"

@@ -60,13 +60,20 @@ def test_people_get_a_line_for_each_number(command, finished, pictures):
 
 @pytest.mark.skipif(os.name == "nt", reason="has no such names")
 def test_names_cannot_steer_the_terminal(command, finished, pictures):
-    name = "red \x1b[31m\nüé\u3000.png"
+    name = "red \x1b[31m\n\u2028üé\u3000.png"
     picture = (pictures / "more" / "blank.png").rename(pictures / "more" / name)
     _, out, _ = command("read", picture, "--model", finished)
-    assert out == f"{picture.parent}/red \\x1b[31m\\nüé\u3000.png\n  no digits\n"
+    shown = f"{picture.parent}/red \\x1b[31m\\n\\u2028üé\u3000.png"
+    assert out == f"{shown}\n  no digits\n"
+    blank = Image.new("L", (60, 60), 255)
+    blank.save(picture, "gif", save_all=True, append_images=[Image.new("L", (60, 60), 254)])
+    _, _, err = command("read", picture, "--model", finished)
+    assert err == f"{shown}: the first of 2 pictures\n"
     picture.write_bytes(b"")
     _, _, err = command("read", picture, "--model", finished)
-    assert err.startswith(f"digitmlp: {picture.parent}/red \\x1b[31m\\nüé\u3000.png: is empty")
+    assert err.startswith(f"digitmlp: {shown}: is empty")
+    _, _, err = command("evaluate", f"{picture}.csv", "--model", finished)
+    assert err.startswith(f"digitmlp: {shown}.csv: there is no such file")
 
 
 def test_folder_without_pictures_is_named_and_the_others_are_read(

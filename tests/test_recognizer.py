@@ -55,13 +55,22 @@ def test_any_batch_and_any_order_gives_the_same_digits(finished):
 def test_pickled_recognizer_loads_the_same_file_and_no_other(finished, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes((finished / "model.onnx").read_bytes())
-    loaded = recognizer.load(path, threads=1)
+    loaded = recognizer.load(path, threads=2)
     assert str(path) in repr(loaded)
     pickled, images = pickle.dumps(loaded), make_digits(20).images
-    np.testing.assert_array_equal(pickle.loads(pickled).predict(images), loaded.predict(images))
+    again = pickle.loads(pickled)
+    np.testing.assert_array_equal(again.predict(images), loaded.predict(images))
+    assert pickle.dumps(again) == pickled  # with as many threads
+    assert pickle.dumps(recognizer.load(path, threads=1)) != pickled
     path.write_bytes(recognizer.SHIPPED.read_bytes())
     with pytest.raises(ModelError, match="not the file of the Recognizer that was pickled"):
         pickle.loads(pickled)
+
+
+def test_pickled_weights_that_ship_are_those_of_any_installation():
+    pickled = pickle.dumps(recognizer.load())
+    assert str(recognizer.SHIPPED.parent).encode() not in pickled
+    assert pickle.loads(pickled).sha256 == recognizer.load().sha256
 
 
 def test_probabilities_add_up_to_one_and_scores_tell_digits_from_noise(finished):
