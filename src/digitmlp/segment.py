@@ -20,6 +20,7 @@ PER_CUT = 0.3  # a digit that is part of a piece
 PART_DOUBT = 4.0  # times its doubt: half a letter is a digit more often, but seldom without doubt
 PER_TIGHTNESS = 3.0  # by how much its piece is narrower than two digits, in heights of the line
 PER_ONE = 0.6  # such a part taken for a 1, which any straight stroke resembles
+PER_CLOSE_ONE = 0.3  # a piece taken for a 1 that shares columns with one beside it; or both
 PER_JOIN = 0.6  # a digit put together, for each piece more
 PER_OVERLAP = 3.0  # a digit above or below the piece before it, by the columns they share
 PER_HEIGHT = 6.0  # a piece passed over as a dot or dirt, by its share of the line's height
@@ -45,6 +46,7 @@ class _Candidate:
     cost    in nats, without what the model says
     most    that its doubt about a whole piece may cost; None: about what is no whole piece
     split   whether the character is part of a piece
+    one     what it costs more where it is taken for a 1
     passed  over as a dot or dirt
     """
 
@@ -53,15 +55,16 @@ class _Candidate:
     cost: float
     most: float | None = None
     split: bool = False
+    one: float = 0.0
     passed: bool = False
 
     def judged(self, glyph: Glyph) -> float:
         """Return the cost with what the model says; it is never less than without."""
+        cost = self.cost + self.one * (glyph.digit == 1)
         if self.most is not None:
-            return self.cost + min(glyph.doubt, self.most)
+            return cost + min(glyph.doubt, self.most)
         doubt = glyph.doubt * (PART_DOUBT if self.split else 1)
-        one = PER_ONE * (self.split and glyph.digit == 1)
-        return self.cost + doubt + one + (0 if glyph.is_digit else ODD)
+        return cost + doubt + (0 if glyph.is_digit else ODD)
 
 
 def read_lines(pieces: Pieces, lines: list[list[int]], judge: Judge) -> list[list[Glyph]]:
@@ -120,8 +123,9 @@ def _read_line(pieces: Pieces, line: list[int], judge: Judge) -> list[Glyph]:
 def _candidates(
     pieces: Pieces, atoms: Pieces, owners: list[int], sure: set[int], height: float
 ) -> Iterator[_Candidate]:
-    above = _overlaps(atoms.boxes, 0) * (_overlaps(atoms.boxes, 1) < APART)
-    above *= [one != other for one, other in pairwise(owners)]
+    across = _overlaps(atoms.boxes, 0) * [one != other for one, other in pairwise(owners)]
+    above = across * (_overlaps(atoms.boxes, 1) < APART)
+    close = [False, *(across > TOGETHER), False]  # an atom to the one before it
     for first, end in _spans(atoms.boxes, owners, sure, height):
         joined = len(set(owners[first:end])) - 1
         # A character starts or ends in the middle of a piece where the next atom is of the same.
@@ -134,7 +138,8 @@ def _candidates(
         if split:
             left, _, right, _ = pieces.boxes[owners[first]]
             cost += PER_CUT + PER_TIGHTNESS * max(0.0, PAIR - (right - left) / height)
-        yield _Candidate(first, end, cost, most, split)
+        one = PER_ONE if split else PER_CLOSE_ONE * any(close[first : end + 1])
+        yield _Candidate(first, end, cost, most, split, one)
     for place, side in enumerate(longest(atoms.boxes)):
         yield _Candidate(place, place + 1, PER_HEIGHT * float(side) / height, passed=True)
 
