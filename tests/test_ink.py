@@ -169,6 +169,19 @@ def test_a_piece_far_taller_than_the_digits_has_a_line_of_its_own():
     assert sorted(find_lines(boxes, 50)) == [[0, 1], [2]]
 
 
+def test_halves_of_a_broken_digit_are_on_one_line():
+    halves = np.array([[10, 10, 35, 32], [10, 38, 38, 60]])
+    assert find_lines(halves, 50) == [[0, 1]]
+    halves[1, [1, 3]] += 6  # twice as far apart
+    assert find_lines(halves, 50) == [[0], [1]]
+
+
+def test_line_goes_on_after_the_bar_of_a_broken_5():
+    body_and_bar = [[92, 110, 111, 134], [104, 110, 123, 114]]
+    boxes = np.array([*body_and_bar, [133, 105, 163, 136], [169, 112, 198, 143]])
+    assert find_lines(boxes, 31) == [[0, 1, 2, 3]]
+
+
 def test_a_cut_goes_through_the_narrow_place_between_two_digits():
     ink = np.zeros((70, 120), np.uint8)
     ink[5:65, 5:15] = ink[5:65, 100:110] = ink[30:36, 15:100] = 255

@@ -17,7 +17,7 @@ def find_lines(boxes: Boxes, height: float) -> list[list[int]]:
     out.
     """
     small = longest(boxes) < SMALL * height
-    stacks = find_stacks([int(number) for number in np.flatnonzero(~small)], boxes)
+    stacks = find_stacks([int(number) for number in np.flatnonzero(~small)], boxes, height)
     outlines = np.array([around(boxes[stack]) for stack in stacks]).reshape(-1, 4)
     lines = _joined(stacks, outlines)
     for number in np.flatnonzero(small):
@@ -28,9 +28,10 @@ def find_lines(boxes: Boxes, height: float) -> list[list[int]]:
     return _top_to_bottom(lines, boxes)
 
 
-def find_stacks(numbers: list[int], boxes: Boxes) -> list[list[int]]:
-    """Return the boxes in groups: one above another, as the bar and the body of a broken 5.
+def find_stacks(numbers: list[int], boxes: Boxes, height: float) -> list[list[int]]:
+    """Return the boxes in groups: one above another, as the halves of a broken 3.
 
+    height  of a digit, about
     They touch, nearly, and are not as tall as two lines.
     """
     stacks: list[list[int]] = []
@@ -43,8 +44,8 @@ def find_stacks(numbers: list[int], boxes: Boxes) -> list[list[int]]:
             narrower = min(one[2] - one[0], other[2] - other[0])
             if (
                 shared > 0.5 * narrower
-                and other[1] - one[3] <= 0.15 * tallest
-                and both[3] - both[1] <= 1.75 * tallest
+                and other[1] - one[3] <= 0.15 * max(tallest, height)
+                and both[3] - both[1] <= max(1.75 * tallest, 1.2 * height)
             ):
                 stack.append(number)
                 break

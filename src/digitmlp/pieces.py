@@ -101,7 +101,7 @@ def longest(boxes: Boxes) -> NDArray[np.int64]:
 def heights(boxes: Boxes) -> NDArray[np.float64]:
     """Return how tall each box (n, 4) is; a flat one, as the digit of which it may be the bar."""
     wide, high = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
-    tall: NDArray[np.float64] = np.where(wide > FLAT * high, 0.6 * wide, high)
+    tall: NDArray[np.float64] = np.where(wide > FLAT * high, 0.8 * wide, high)
     return tall
 
 

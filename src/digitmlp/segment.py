@@ -88,7 +88,9 @@ def _read_line(pieces: Pieces, line: list[int], judge: Judge) -> list[Glyph]:
     """Return the line's glyphs: each piece alone where they are sure, else the cheapest way."""
     sides = longest(pieces.boxes[line])
     large = [n for n, side in zip(line, sides, strict=True) if side >= SMALL * pieces.height]
-    stacks = [around(pieces.boxes[stack]) for stack in find_stacks(large, pieces.boxes)]
+    stacks = [
+        around(pieces.boxes[stack]) for stack in find_stacks(large, pieces.boxes, pieces.height)
+    ]
     height = float(np.median(heights(np.array(stacks))))
     alone = judge(pieces, [[number] for number in line])
     sure = {
