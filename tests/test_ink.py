@@ -10,7 +10,7 @@ from digitmlp.cuts import cut
 from digitmlp.glyph import narrowed, stroke_thickness, to_digit
 from digitmlp.ink import WEAK, find_ink
 from digitmlp.judge import Judge
-from digitmlp.layout import find_lines
+from digitmlp.layout import SMALL, find_lines
 from digitmlp.pieces import cut_out, find_pieces
 from digitmlp.ruled import ruled_lines, run_lengths
 from digitmlp.sheet import look
@@ -174,6 +174,18 @@ def test_halves_of_a_broken_digit_are_on_one_line():
     assert find_lines(halves, 50) == [[0, 1]]
     halves[1, [1, 3]] += 6  # twice as far apart
     assert find_lines(halves, 50) == [[0], [1]]
+
+
+def test_whole_digits_close_above_each_other_are_on_two_lines():
+    assert find_lines(np.array([[10, 10, 35, 60], [10, 62, 38, 112]]), 50) == [[0], [1]]
+
+
+def test_a_rule_three_times_as_long_as_the_digit_on_it_is_tall_makes_it_no_dot():
+    sheet = Image.new("L", (260, 120), 0)
+    draw = ImageDraw.Draw(sheet)
+    draw.line([(100, 20), (100, 70)], fill=255, width=6)
+    draw.line([(20, 80), (170, 80)], fill=255, width=5)
+    assert SMALL * find_pieces(np.asarray(sheet)).height < 50
 
 
 def test_line_goes_on_after_the_bar_of_a_broken_5():

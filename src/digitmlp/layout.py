@@ -32,7 +32,7 @@ def find_stacks(numbers: list[int], boxes: Boxes, height: float) -> list[list[in
     """Return the boxes in groups: one above another, as the halves of a broken 3.
 
     height  of a digit, about
-    They touch, nearly, and are not as tall as two lines.
+    They touch, nearly, and together are about as tall as a digit, or not as two like the taller.
     """
     stacks: list[list[int]] = []
     for number in sorted(numbers, key=lambda number: boxes[number, 1]):
@@ -73,7 +73,7 @@ def _joining_costs(
 ) -> NDArray[np.float64]:
     """Return (n, n): what it costs to go on with the column's line after the row's; or infinity."""
     first, last = (np.array([line[end] for line in lines]) for end in (0, -1))
-    sizes = heights(boxes)
+    sizes = heights(boxes, of_bar=0.8)  # as low as 0.6, a short one was unlike its digit
     size = np.maximum(sizes[last][:, None], sizes[first])
     across = centres[first, 0] - centres[last, 0][:, None]
     gap = np.maximum(boxes[first, 0] - boxes[last, 2][:, None], 0)

@@ -98,10 +98,13 @@ def longest(boxes: Boxes) -> NDArray[np.int64]:
     return sides
 
 
-def heights(boxes: Boxes) -> NDArray[np.float64]:
-    """Return how tall each box (n, 4) is; a flat one, as the digit of which it may be the bar."""
+def heights(boxes: Boxes, of_bar: float = 0.6) -> NDArray[np.float64]:
+    """Return how tall each box (n, 4) is; a flat one, as the digit of which it may be the bar.
+
+    of_bar  how tall that is, by the bar's width; low by default: what is flat may be a long rule
+    """
     wide, high = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
-    tall: NDArray[np.float64] = np.where(wide > FLAT * high, 0.8 * wide, high)
+    tall: NDArray[np.float64] = np.where(wide > FLAT * high, of_bar * wide, high)
     return tall
 
 

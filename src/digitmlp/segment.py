@@ -20,7 +20,7 @@ PER_CUT = 0.3  # a digit that is part of a piece
 PART_DOUBT = 4.0  # times its doubt: half a letter is a digit more often, but seldom without doubt
 PER_TIGHTNESS = 3.0  # by how much its piece is narrower than two digits, in heights of the line
 PER_ONE = 0.6  # such a part taken for a 1, which any straight stroke resembles
-PER_CLOSE_ONE = 0.3  # a piece taken for a 1 that shares columns with one beside it; or both
+PER_CLOSE_ONE = 0.3  # a piece taken for a 1 that shares columns with its neighbour; or both
 PER_JOIN = 0.6  # a digit put together, for each piece more
 PER_OVERLAP = 3.0  # a digit above or below the piece before it, by the columns they share
 PER_HEIGHT = 6.0  # a piece passed over as a dot or dirt, by its share of the line's height
@@ -127,7 +127,7 @@ def _candidates(
 ) -> Iterator[_Candidate]:
     across = _overlaps(atoms.boxes, 0) * [one != other for one, other in pairwise(owners)]
     above = across * (_overlaps(atoms.boxes, 1) < APART)
-    close = [False, *(across > TOGETHER), False]  # an atom to the one before it
+    close = [False, *(across > TOGETHER), False]  # to the atom before each; none at the ends
     for first, end in _spans(atoms.boxes, owners, sure, height):
         joined = len(set(owners[first:end])) - 1
         # A character starts or ends in the middle of a piece where the next atom is of the same.
