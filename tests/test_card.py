@@ -76,10 +76,15 @@ def test_what_is_no_card_is_refused(text):
 
 @pytest.mark.parametrize(
     ("older", "unknown"),
-    [(1, ["also", "averaged", "local"]), (2, ["averaged", "local"]), (3, ["local"])],
+    [
+        (1, ["also", "averaged", "local", "loss"]),
+        (2, ["averaged", "local", "loss"]),
+        (3, ["local", "loss"]),
+        (4, ["loss"]),
+    ],
 )
 def test_card_of_an_older_format_which_knows_less_is_read(older, unknown):
-    training = TrainConfig(schedule="one-cycle", averaged=0.5, local=3)
+    training = TrainConfig(schedule="one-cycle", averaged=0.5, local=3, loss="squared-hinge")
     card = Card(model=ModelConfig(), training=training, data="d", also=("a", "b"))
     facts = json.loads(card.to_text()) | {"format": older}
     for name in unknown:
@@ -87,5 +92,6 @@ def test_card_of_an_older_format_which_knows_less_is_read(older, unknown):
     read = Card.from_text(json.dumps(facts), "here")
     assert read.also == (() if "also" in unknown else ("a", "b"))
     assert read.training.averaged == (0 if "averaged" in unknown else 0.5)
-    assert read.training.local == 0
+    assert read.training.local == (0 if "local" in unknown else 3)
+    assert read.training.loss == "cross-entropy"
     assert replace(read, also=card.also, training=training) == card

@@ -31,6 +31,11 @@ from digitmlp.presets import PRESETS, preset
             "learning_rate must be above 0, got nan",
         ),
         (TrainConfig, {"validation": 1}, "validation must be at least 0 and below 1, got 1"),
+        (
+            TrainConfig,
+            {"loss": "hinge"},
+            "loss must be one of cross-entropy, squared-hinge, got 'hinge'",
+        ),
         (TrainConfig, {"label_smoothing": 1}, "label_smoothing must be in [0, 1), got 1"),
         (
             TrainConfig,

@@ -24,9 +24,9 @@ CPU = torch.device("cpu")
 QUICK = TrainConfig(epochs=10, batch_size=32, learning_rate=3e-3, precision="float32")
 
 
-def taught(train: Batch, model: ModelConfig, **options) -> loop.Training:
-    training = loop.start(model, QUICK, CPU)
-    list(loop.fit(training, train, None, QUICK, **options))
+def taught(train: Batch, model: ModelConfig, config=QUICK, **options) -> loop.Training:
+    training = loop.start(model, config, CPU)
+    list(loop.fit(training, train, None, config, **options))
     return training
 
 
@@ -72,6 +72,14 @@ def test_run_learns_from_runs_records_them_and_resumes_with_them_alone(tmp_path,
     assert models(resume(student)) == whole
     with pytest.raises(ConfigError, match="but: teacher "):
         resume(student, teacher=teachers[:1])
+
+
+def test_answers_are_learned_by_cross_entropy():
+    """A squared hinge would ask for logits of at most ±2: nothing of how sure a teacher is."""
+    form, hinged = ModelConfig(hidden=(16,)), dataclasses.replace(QUICK, loss="squared-hinge")
+    teacher = taught(digits(), form).network
+    students = [taught(digits(), form, config, teacher=teacher) for config in (QUICK, hinged)]
+    assert torch.equal(*(student.network.first_layer() for student in students))
 
 
 def test_what_learned_digits_that_are_held_out_here_is_no_teacher_nor_a_beginning(

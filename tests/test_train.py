@@ -51,6 +51,16 @@ def test_network_learns_and_generalizes():
     assert training.history[-1].train_loss < training.history[0].train_loss / 3
 
 
+@pytest.mark.parametrize("nothing", [False, True])
+def test_network_learns_by_the_squared_hinge_what_entropy_does_not_teach(nothing):
+    config = dataclasses.replace(QUICK, epochs=10, loss="squared-hinge", outliers=0.2 * nothing)
+    model = dataclasses.replace(SMALL, nothing=nothing)
+    training = trained(config, model)
+    assert training.history[-1].validation_accuracy == 1
+    other = trained(dataclasses.replace(config, loss="cross-entropy"), model)
+    assert not torch.equal(weights(training), weights(other))
+
+
 def test_committee_learns_in_the_same_loop():
     training = trained(dataclasses.replace(QUICK, epochs=10), ModelConfig(hidden=(32,), members=3))
     assert training.history[-1].validation_accuracy == 1

@@ -10,7 +10,7 @@ from digitmlp.config import ModelConfig, TrainConfig
 from digitmlp.errors import ModelError
 
 KEY = "digitmlp"  # of the metadata entry that holds the card
-FORMAT = 4  # raised when files written from then on can no longer be read by older versions
+FORMAT = 5  # raised when files written from then on can no longer be read by older versions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,6 +8,7 @@ from digitmlp.errors import ConfigError
 
 Norm = Literal["none", "last", "every"]
 Schedule = Literal["constant", "one-cycle"]
+Loss = Literal["cross-entropy", "squared-hinge"]
 Precision = Literal["auto", "float32"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -118,6 +119,10 @@ class TrainConfig:
     beta1: float = setting(0.9, "Adam's decay of the mean gradient")
     beta2: float = setting(0.999, "Adam's decay of the mean squared gradient")
     weight_decay: float = setting(0.0, "decoupled (AdamW), on weight matrices only")
+    loss: Loss = setting(
+        "cross-entropy",
+        "what training lowers; a teacher's answers are learned by cross-entropy all the same",
+    )
     label_smoothing: float = setting(0.0, "probability spread evenly over all classes")
     augment: AugmentConfig | None = setting(None, "deformation of the training images")
     outliers: float = setting(0.0, "images made up that are no digits, as a share of a batch")
@@ -153,6 +158,7 @@ class TrainConfig:
             if not 0 <= seed < 2**32:
                 raise ConfigError(f"{name} must be below 2**32, got {seed}")
         _one_of(Schedule, schedule=self.schedule)
+        _one_of(Loss, loss=self.loss)
         _one_of(Precision, precision=self.precision)
 
     @property

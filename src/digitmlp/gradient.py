@@ -4,19 +4,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from digitmlp.config import Loss
 from digitmlp.model import MLP
 from digitmlp.products import of_inputs, outputs
 
 
 @torch.no_grad()
 def backpropagate(
-    network: MLP, images: Tensor, targets: Tensor, kind: torch.dtype = torch.float32
+    network: MLP,
+    images: Tensor,
+    targets: Tensor,
+    loss: Loss = "cross-entropy",
+    kind: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Put the gradient of a batch's mean cross-entropy into every parameter's `grad`; return (2,):
-    the summed loss and the hits of the batch, still on the device.
+    """Put the gradient of a batch's mean loss into every parameter's `grad`; return (2,): the
+    summed cross-entropy, of whatever loss it is, and the hits of the batch, still on the device.
 
     images    (B, inputs)
     targets   (B, outputs): the probability wanted of each class, or of what is no digit
+    loss      squared-hinge: Σ over the outputs of max(0, 1 ± logit / 2)², minus for the class that
+              is wanted; probabilities weigh the two. What is right by enough teaches no more. The
+              logits are halved because then their softmax is nearly calibrated
     kind      bfloat16: activations and weights are rounded to it, and what is multiplied is added
               up in float32; parameters, moments of BatchNorm and the loss stay float32
     Each member of a committee has its own gradient; loss and hits are the members' mean.
@@ -37,10 +45,14 @@ def backpropagate(
     logits = outputs(x, weights[output], output.bias.to(kind)).float()
 
     logs = logits.log_softmax(-1)
-    loss = (targets * logs).sum().neg()
+    entropy = (targets * logs).sum().neg()
     hits = (logits.argmax(-1) == targets.argmax(-1)).sum()
-    # Of the loss, with respect to the logits.
-    gradient = logs.exp_().sub_(targets).div_(len(images)).to(kind)
+    of_logits = (
+        logs.exp_().sub_(targets)
+        if loss == "cross-entropy"
+        else (1 - targets) * F.relu(1 + logits / 2) - targets * F.relu(1 - logits / 2)
+    )
+    gradient = of_logits.div_(len(images)).to(kind)
 
     above = output
     above.accept(x, gradient)
@@ -51,5 +63,5 @@ def backpropagate(
             gradient = norm.accept(gradient, kept)
         linear.accept(below, gradient)
         above, x = linear, below
-    totals: Tensor = torch.stack([loss, hits]) / network.config.members
+    totals: Tensor = torch.stack([entropy, hits]) / network.config.members
     return totals

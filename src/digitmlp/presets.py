@@ -49,6 +49,7 @@ PRESETS = {
             learning_rate=3e-3,
             schedule="one-cycle",
             averaged=0.5,
+            loss="squared-hinge",
             beta2=0.99,
             weight_decay=0.05,
             local=3,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from digitmlp.adam import AdamW
 from digitmlp.augment import Augment
-from digitmlp.config import ModelConfig, TrainConfig
+from digitmlp.config import Loss, ModelConfig, TrainConfig
 from digitmlp.device import full_speed
 from digitmlp.errors import ConfigError, DataError, DigitmlpError
 from digitmlp.gradient import backpropagate
@@ -83,6 +83,7 @@ def fit(
     """
     device, model = train.images.device, training.network.config
     augment = Augment(config.augment, device) if config.augment else None
+    loss: Loss = "cross-entropy" if teacher else config.loss  # a hinge cannot learn log odds
     bounds = batch_bounds(len(train), config.batch_size)
     own = len(train) if taught_rows is None else taught_rows
     shown = sum(end - first + made_up(end - first, config) for first, end in bounds)  # an epoch
@@ -105,20 +106,20 @@ def fit(
                 by_label = rows >= own
                 images, targets = lesson(batch, by_label, model, config, random, augment, taught)
                 rate = learning_rate(done + step, total_epochs * len(bounds), config)
-                training.totals += train_step(training, images, targets, rate, products)
+                training.totals += train_step(training, images, targets, loss, rate, products)
                 training.step = step + 1
                 training.seconds += time.perf_counter() - began
             began = time.perf_counter()
-            loss, hits = (total / shown for total in training.totals.tolist())  # waits
+            entropy, hits = (total / shown for total in training.totals.tolist())  # waits
             training.seconds += time.perf_counter() - began
-        if not math.isfinite(loss):
+        if not math.isfinite(entropy):
             raise DigitmlpError(
-                f"training diverged: the loss of epoch {number} is {loss}; "
+                f"training diverged: the loss of epoch {number} is {entropy}; "
                 "take a lower --learning-rate"
             )
         candidate = averaged(training, number, total_epochs, config)
         judged = evaluate(candidate, validation) if validation else (None, None)
-        epoch = Epoch(number, training.seconds, rate, loss, hits, *judged)
+        epoch = Epoch(number, training.seconds, rate, entropy, hits, *judged)
         if is_best(epoch, training.history, config):
             training.best = {name: value.clone() for name, value in candidate.state_dict().items()}
             training.best_epoch = number
@@ -196,11 +197,16 @@ def is_best(epoch: Epoch, history: list[Epoch], config: TrainConfig) -> bool:
 
 
 def train_step(
-    training: Training, images: Tensor, targets: Tensor, rate: float, products: torch.dtype
+    training: Training,
+    images: Tensor,
+    targets: Tensor,
+    loss: Loss,
+    rate: float,
+    products: torch.dtype,
 ) -> Tensor:
     """Take one step; return (2,): summed loss and hits of the batch, still on the device."""
     training.network.train()
-    totals = backpropagate(training.network, images, targets, products)
+    totals = backpropagate(training.network, images, targets, loss, products)
     training.optimizer.step(rate)
     return totals
 
