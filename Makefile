@@ -3,8 +3,8 @@
 # make check   format, lint (the Dockerfile too), types, layers
 # make bench   speed beside the tutorial's loop and other trainers: DATA=path/to/digit-recognizer.zip
 # make bench-serve   the service beside LitServe and BentoML
-# make weights the weights that come with the package, from DATA=…: some three hours on two cores
-.PHONY: run test check format docs bench bench-serve bench-pictures weights clean
+# make weights new weights to come with the package, from DATA=…: some four hours on two cores
+.PHONY: kaggle run test check format docs bench bench-serve bench-pictures weights clean
 
 PYTHON ?= python3
 DATA ?= uci
@@ -35,8 +35,10 @@ docs: .venv/dev
 	$(BIN)/jupytext --to ipynb --output - docs/tutorial.py \
 		| $(BIN)/jupyter nbconvert --stdin --execute --to html --output-dir docs --output tutorial
 
-bench:
-	@test -f "$(DATA)" || { echo "make bench: needs Kaggle's zip: DATA=path/to/digit-recognizer.zip" >&2; exit 2; }
+kaggle:
+	@test -f "$(DATA)" || { echo "make: needs Kaggle's zip: DATA=path/to/digit-recognizer.zip" >&2; exit 2; }
+
+bench: kaggle
 	$(MAKE) --no-print-directory .venv/dev .venv-bench/peers
 	$(BIN)/python benchmarks/bench.py "$(DATA)" $(ARGS)
 
@@ -46,14 +48,14 @@ bench-serve: .venv/dev .venv-bench/peers
 bench-pictures: .venv/train
 	$(BIN)/python benchmarks/pictures.py "$(FOLDER)" $(if $(MODEL),--model "$(MODEL)")
 
-# Three networks, a committee of them, and two that learn from it; predictions in results/. What
-# is there already is kept, and what was stopped goes on. All hold out the same rows.
+# Three networks and a committee of them, and two that learn from two of them; predictions in
+# results/. What is there already, by the same settings, is kept, and what was stopped goes on. All hold out the same rows.
 SPLIT := --split-seed 302
 SEEDS := 1 2 3
 BEST := $(SEEDS:%=runs/best-%)
 # A third teacher would take a fifth more time, and is no help.
 TEACHER := --teacher runs/best-1 --teacher runs/best-2
-weights: .venv/train
+weights: kaggle .venv/train
 	mkdir -p results
 	set -e; for seed in $(SEEDS); do \
 		$(BIN)/digitmlp train "$(DATA)" --preset best --seed $$seed $(SPLIT) --resume --out runs/best-$$seed; \

@@ -98,7 +98,7 @@ figures.samples(digits.select(rows[:5000]))
 # %%
 preset = presets.preset("tutorial")
 bounds = loop.batch_bounds(len(rows), preset.training.batch_size)
-print(f"{len(bounds)} batches of {preset.training.batch_size}")
+print(f"{len(bounds)} batches of at most {preset.training.batch_size}")
 
 # %% [markdown]
 # ## Defining model architecture
@@ -161,7 +161,7 @@ print(f"epoch {training.best_epoch}: validation loss {loss:.3f}, accuracy {accur
 
 # %% [markdown]
 # For predictions the network becomes an ONNX file, with the scaling and the batch normalization
-# folded into its matrices. It runs without PyTorch, in a program of a few megabytes.
+# folded into its matrices. It runs without PyTorch.
 
 # %%
 export.save(folder / "model.onnx", network, card, validation.images[:1000])

@@ -205,7 +205,14 @@ def test_client_of_the_guide_has_five_lines_and_works(service, images, recognize
 
 def test_limits_of_the_guide_are_those_in_force():
     limits = Limits()
-    for number in (limits.head, limits.body, limits.json, limits.progress, limits.held):
+    for number in (
+        limits.head,
+        limits.body,
+        limits.json,
+        limits.progress,
+        limits.held,
+        limits.images,
+    ):
         assert f"{number:,} " in GUIDE
     for sentence in (f"{limits.requests} requests", f"for {limits.patience:.0f} seconds"):
         assert sentence in GUIDE

@@ -14,6 +14,7 @@ from digitmlp import files
 from digitmlp.config import Device, ModelConfig, TrainConfig
 from digitmlp.errors import ConfigError, DataError, DigitmlpError, MissingExtraError, on_one_line
 from digitmlp.interrupt import Interrupted, raise_on_signals
+from digitmlp.presets import PRESETS
 
 app = typer.Typer(
     name="digitmlp",
@@ -71,7 +72,11 @@ def train(
     context: typer.Context,
     data: Annotated[str | None, _DATA] = None,
     preset: Annotated[
-        str | None, typer.Option(help="tutorial, fast, best or compact; left out: fast.")
+        str | None,
+        typer.Option(
+            help="; ".join(f"{name}: {PRESETS[name].summary}" for name in PRESETS)
+            + "; left out: fast."
+        ),
     ] = None,
     epochs: Annotated[int | None, _flag(TrainConfig, "epochs")] = None,
     batch_size: Annotated[int | None, _flag(TrainConfig, "batch_size")] = None,
@@ -113,8 +118,8 @@ def train(
     """Train on DATA, measure, and predict its test part: the main job.
 
     Reads, splits, trains with progress, keeps the best epoch (with one-cycle
-    the last, or the mean of the last ones), exports, evaluates, draws, reports, and writes
-    submission.csv where DATA has a test part.
+    the last, or the mean of the last ones), exports, evaluates, draws,
+    reports, and writes submission.csv where DATA has a test part.
     Without DATA: the 1,797 digits of UCI.
 
     Example:  digitmlp train digit-recognizer.zip --preset tutorial
