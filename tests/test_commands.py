@@ -326,6 +326,20 @@ def test_runs_stand_side_by_side_with_damaged_and_unfinished_ones(command, finis
     assert command("runs", tmp_path / "z") == (3, "", sentence)
 
 
+def test_names_are_shown_as_they_are(command, finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "a[old] :tada:")
+    settings = json.loads((run / "config.json").read_text())
+    settings["data"]["name"], settings["preset"] = "digits[/x]\x1b[31m", "[bold]mine"
+    (run / "config.json").write_text(json.dumps(settings))
+    code, out, err = command("runs", tmp_path)
+    assert (code, err) == (0, "")
+    for name in (f"{run} ", "digits[/x]\\x1b[31m ", "[bold]mine "):
+        assert name in out
+    code, out, _ = command("export", run, "--out", tmp_path / "[red]\n.onnx")
+    assert code == 0
+    assert f"{tmp_path}/[red]\\n.onnx\n" in out
+
+
 def test_export_copies_the_checked_file_and_states_its_contract(command, run, tmp_path):
     out = tmp_path / "out.onnx"
     code, printed, err = command("export", run, "--out", out)
@@ -363,6 +377,23 @@ def test_several_runs_are_exported_as_one_committee(command, run, tmp_path):
     np.testing.assert_array_equal(joint.predict(images), alone.predict(images))
 
 
+def test_a_committee_is_measured_only_on_what_no_member_learned(command, kaggle, tmp_path):
+    one = train(kaggle, tmp_path / "one", seed=1)
+    out = one / "committee.onnx"
+    for options, accepted in (({"seed": 2, "split_seed": 1}, True), ({"seed": 3}, False)):
+        other = train(kaggle, tmp_path / str(options), **options)
+        assert command("export", one, other, "--out", out)[0] == 0
+        card = recognizer.load(out).card
+        assert card.held_out is None  # what the first one read is not what both do
+        code, found, err = command("evaluate", kaggle, "--model", out, "--json")
+        if accepted:
+            rows = json.loads((one / "config.json").read_text())["validation_rows"]
+            assert (code, json.loads(found)["count"]) == (0, len(rows))
+        else:
+            assert (code, card.also) == (3, (card.data,))
+            assert "the model was trained on all of these rows" in err
+
+
 @pytest.mark.parametrize("again", ["../{}", "model.safetensors"])
 def test_a_committee_of_one_run_twice_is_refused(command, run, tmp_path, again):
     again = run / again.format(run.name)
@@ -380,6 +411,20 @@ def test_compact_export_takes_a_byte_a_weight(command, run, tmp_path):
     images = make_digits(50).images
     answers = [recognizer.load(model).predict(images).tolist() for model in (out, run)]
     assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("place", ["first", "second"])
+def test_export_onto_weights_that_it_reads_is_refused(command, run, tmp_path, place):
+    other = shutil.copytree(run, tmp_path / "other")
+    weights = run / "model.safetensors"
+    before = weights.read_bytes()
+    given = (weights, other) if place == "first" else (other, run)
+    assert command("export", *given, "--out", weights) == (
+        1,
+        "",
+        f"digitmlp: {weights}: is the input; give another file to write to\n",
+    )
+    assert weights.read_bytes() == before
 
 
 def test_export_onto_the_model_itself_is_refused(command, run):

@@ -267,6 +267,34 @@ def test_partial_fit_drops_what_validation_told(tmp_path, digits, fitted):
         commands.evaluate(str(data), tmp_path / "mine")
 
 
+def test_what_partial_fit_learned_is_not_measured_on(tmp_path, digits, fitted):
+    other = make_digits(100, seed=2)
+    data = tmp_path / "other.npz"
+    np.savez(data, X=other.images, y=other.labels)
+    fitted.save(tmp_path / "before")
+    assert commands.evaluate(str(data), tmp_path / "before")["count"] == 100
+    assert checkpoint.load_network(tmp_path / "before")[1].held_out["count"] == 120
+    model = copy.deepcopy(fitted)
+    for _ in range(2):
+        model.partial_fit(other.images, other.labels)
+    model.save(tmp_path / "mine")
+    card = checkpoint.load_network(tmp_path / "mine")[1]
+    assert (len(card.also), card.held_out) == (1, None)
+    with pytest.raises(DataError, match="the model was trained on all of these rows"):
+        commands.evaluate(str(data), tmp_path / "mine")
+
+
+@pytest.mark.parametrize(("how", "more"), [("fit", {}), ("partial_fit", {"classes": range(10)})])
+def test_a_model_that_held_nothing_out_is_no_teacher(tmp_path, digits, how, more):
+    """Of rows that its settings alone would have held out."""
+    few = digits.images[:400], digits.labels[:400]
+    getattr(DigitClassifier(**QUICK), how)(*few, **more).save(tmp_path / "mine")
+    np.savez(tmp_path / "few.npz", X=few[0], y=few[1])
+    options = {"training": {"seed": 0, "epochs": 1}, "out": tmp_path / "run"}
+    with pytest.raises(DataError, match="it learned 80 of the 80 digits held out"):
+        run.train(str(tmp_path / "few.npz"), teacher=[tmp_path / "mine"], **options)
+
+
 def test_few_rows_are_all_trained_on(digits):
     few = DigitClassifier(**QUICK).fit(digits.images[:400], digits.labels[:400])  # 80 to validate
     assert few.history_[-1].validation_loss is None

@@ -1,9 +1,13 @@
 """What the argument DATA may be; each reader has tests of its own."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import make_digits
 
+from digitmlp import runfolder
+from digitmlp.digits import NAMED
 from digitmlp.errors import DataError
 from digitmlp.sources import EXPECTED, open_source
 
@@ -12,6 +16,16 @@ def fault(data: object) -> str:
     with pytest.raises(DataError) as caught:
         open_source(str(data))
     return str(caught.value)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_names_are_no_paths_to_any_command(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text("no source of digits")
+    assert runfolder.absolute(name) == name
+    assert runfolder.absolute("x") == "x"
+    Path("x").mkdir()
+    assert runfolder.absolute("x") == str(tmp_path / "x")
 
 
 def test_what_is_not_there_is_named_with_what_may_be(tmp_path):

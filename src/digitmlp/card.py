@@ -22,8 +22,8 @@ class Card:
     temperature  divides the logits (of a committee: the log probabilities) before the softmax
                  (Guo et al. 2017); fitted on validation rows
     threshold    a score below it is no digit: 1 in 400 of the validation digits scores lower
-    held_out     what the network read of the validation rows: count, accuracy (0 to 1); None
-                 where there were none
+    held_out     what the network, before weights were rounded, read of the validation rows: count,
+                 accuracy (0 to 1); None where there were none, and of a committee of several runs
     extra        of a training state: what more it needs to go on
     """
 
@@ -35,6 +35,11 @@ class Card:
     threshold: float = 0.0
     held_out: dict[str, float] | None = None
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def split(self) -> tuple[str, int, float]:
+        """What decides which digits were held out: equal ones held out the same."""
+        return self.data, self.training.of_the_split, self.training.validation
 
     def to_text(self) -> str:
         """Return the metadata entry: one line of JSON with room for the seal."""

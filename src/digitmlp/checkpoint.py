@@ -39,12 +39,17 @@ def load(path: Path) -> tuple[dict[str, Tensor], Card]:
     return tensors, Card.from_text(text, path)
 
 
+def weights_of(run: Path) -> Path:
+    """Return the file that holds the weights of a run folder; a file is what it is."""
+    return run / "model.safetensors" if run.is_dir() else run
+
+
 def load_network(path: Path) -> tuple[MLP, Card]:
     """Return the network of a run folder or a model.safetensors, and its card.
 
     Raises ModelError.
     """
-    path = path / "model.safetensors" if path.is_dir() else path
+    path = weights_of(path)
     if path.suffix == ".onnx" or not path.exists():
         what = "is for predicting alone" if path.exists() else "no such file"
         raise ModelError(f"{path}: {what}; expected a finished run's folder or model.safetensors")
@@ -59,8 +64,7 @@ def load_committee(paths: Sequence[str | Path]) -> MLP:
     """Return the networks of several runs, of one form, as one committee; raises ModelError."""
     known: set[Path] = set()
     for path in paths:
-        place = Path(path).resolve()
-        place = place / "model.safetensors" if place.is_dir() else place
+        place = weights_of(Path(path).resolve())
         if place in known:
             raise ModelError(f"{path}: is named twice; a committee needs different runs")
         known.add(place)

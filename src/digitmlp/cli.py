@@ -203,7 +203,7 @@ def predict(
     from digitmlp import commands
 
     passed_over = commands.predict(data, model, out, probabilities, threads or context.obj)
-    _tell_written(out, str(out))
+    _tell_written(out, on_one_line(str(out)))
     _name_passed_over(passed_over)
 
 
@@ -270,7 +270,7 @@ def show(
     from digitmlp import commands
 
     commands.show(data, out, rows, columns, seed)
-    _tell_written(out, str(out))
+    _tell_written(out, on_one_line(str(out)))
 
 
 @app.command()
@@ -288,7 +288,7 @@ def runs(
     if as_json:
         print(json.dumps([dataclasses.asdict(summary) for summary in found]))
     else:
-        print(tables.runs(found) if found else f"no runs in {folder}")
+        print(tables.runs(found) if found else f"no runs in {on_one_line(str(folder))}")
 
 
 @app.command()
@@ -321,7 +321,7 @@ def report(
     """
     from digitmlp import commands
 
-    print(commands.report(run))
+    print(on_one_line(str(commands.report(run))))
 
 
 @app.command()

@@ -213,18 +213,24 @@ def _export_anew(runs: list[Path], out: Path, compact: bool) -> Recognizer:
     from digitmlp import checkpoint
     from digitmlp import export as exports
 
+    for run in runs:
+        files.check_output(out, str(checkpoint.weights_of(run)))
     cards = [checkpoint.load_network(run)[1] for run in runs]
     network = checkpoint.load_committee(runs)
-    learned = dict.fromkeys(digest for card in cards for digest in (card.data, *card.also))
-    del learned[cards[0].data]
+    # Of digits that they split otherwise than the first one, all count as learned.
+    learned = dict.fromkeys(
+        digest
+        for card in cards
+        for digest in ((card.data,) * (card.split != cards[0].split) + card.also)
+    )
     card = replace(
         cards[0],
         model=network.config,
         also=tuple(learned),
+        held_out=cards[0].held_out if len(cards) == 1 else None,
         temperature=sum(card.temperature for card in cards) / len(cards),
         threshold=sum(card.threshold for card in cards) / len(cards),
     )
-    files.check_output(out, str(runs[0] / "model.safetensors"))
     # Ink at random, which the check needs as little as any other to be real digits.
     random = torch.Generator().manual_seed(0)
     images = torch.randint(256, (COMPARED, PIXELS), generator=random).to(torch.uint8)

@@ -13,6 +13,8 @@ SIDE = 28
 PIXELS = SIDE * SIDE
 CLASSES = 10
 
+NAMED = ("uci", "mnist")  # sources that are no path
+
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 

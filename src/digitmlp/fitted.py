@@ -97,6 +97,11 @@ class Fitted:
                     progress.show(epoch)
         training.network.load_state_dict(training.best)
         training.best = {}  # the network has them now
+        if first:  # what is given later has none held out, and leaves what was as it is
+            share = settings.validation if len(held_out) else 0.0
+            recorded = replace(self.card.training, validation=share)
+            self.card = replace(self.card, training=recorded)
+        self.card = replace(self.card, held_out=None)
         self.card = calibrate(self.card, training.network, train, validation)
         _move(training, torch.device("cpu"))
         self.seconds += perf_counter() - began
@@ -112,8 +117,11 @@ class Fitted:
         if self.images and _are_digits(self.classes):
             digits = Digits(_pixels(rows), codes)
             self.examples = digits.select(kept[:EXAMPLES])
+            digest = digits.digest()
             if first:
-                self.card = replace(self.card, data=digits.digest())
+                self.card = replace(self.card, data=digest)
+            elif digest not in self.card.also:
+                self.card = replace(self.card, also=(*self.card.also, digest))
             chances = self.probabilities(rows[held_out]).astype(np.float32)
             self.judged = results.judge(chances, codes[held_out])
 

@@ -1,7 +1,6 @@
 """The run folder: which one a training gets, and what its config.json says."""
 
 import json
-import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +12,7 @@ from typing import Any
 from digitmlp import config, files
 from digitmlp.card import Card
 from digitmlp.config import ModelConfig, TrainConfig
+from digitmlp.digits import NAMED
 from digitmlp.errors import ConfigError, ModelError, OutputError
 
 RUNS = Path("runs")
@@ -160,13 +160,12 @@ def read_plan(folder: Path) -> Plan:
 def validation_rows(folder: Path, card: Card, count: int) -> list[int]:
     """Return which of the `count` rows it was given, from 0, the run did not train this model on.
 
-    None where the folder holds no run, or another one than the model's. Raises ModelError.
+    None of them where the folder holds no run, or another than the model's. Raises ModelError.
     """
     if not (folder / "config.json").exists():
         return []
-    plan, split = read_plan(folder), card.training
-    recorded = plan.data_sha256, plan.training.of_the_split, plan.training.validation
-    if recorded != (card.data, split.of_the_split, split.validation):
+    plan = read_plan(folder)
+    if (plan.data_sha256, plan.training.of_the_split, plan.training.validation) != card.split:
         return []
     rows: list[int] = read_config(folder).get("validation_rows", [])
     if not isinstance(rows, list) or not all(row in range(count) for row in rows):
@@ -221,8 +220,9 @@ def _named_also(plan: Plan) -> str:
 
 
 def absolute(data: str) -> str:
-    """Return DATA with a path made absolute; names such as `uci` stay."""
-    return str(Path(data).resolve()) if data and Path(data).exists() else data
+    """Return DATA with a path made absolute; the names of sources stay, as where it is opened."""
+    is_path = data and data not in NAMED and Path(data).exists()
+    return str(Path(data).resolve()) if is_path else data
 
 
 def versions() -> dict[str, str]:
@@ -238,8 +238,3 @@ def processor() -> str:
             return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -26,12 +26,12 @@ def run(folder: Path, result: dict[str, Any]) -> str:
     seconds = result["seconds"]
     table.add_row("best epoch", str(result["best_epoch"]))
     table.add_row("seconds", f"{seconds['train']:.1f} training, {seconds['total']:.1f} in all")
-    table.add_row("report", str(folder / "report.html"))
+    table.add_row("report", on_one_line(str(folder / "report.html")))
     submission = folder / "submission.csv"
     if submission.exists():
         with submission.open(encoding="utf-8") as lines:
             head = [line.strip() for line, _ in zip(lines, range(5), strict=False)]
-        table.add_row("predictions", str(submission))
+        table.add_row("predictions", on_one_line(str(submission)))
         table.add_row("", "  ".join(head) + " …")
     return _text(table)
 
@@ -94,9 +94,7 @@ def runs(found: Iterable[RunSummary]) -> str:
     table.add_column("model")
     for summary in found:
         table.add_row(
-            summary.folder,
-            summary.preset,
-            summary.data,
+            *map(on_one_line, (summary.folder, summary.preset, summary.data)),
             _percent(summary.validation),
             _percent(summary.test),
             "–" if summary.seconds is None else f"{summary.seconds:.1f}",
@@ -108,7 +106,7 @@ def runs(found: Iterable[RunSummary]) -> str:
 def contract(path: Path, recognizer: Recognizer) -> str:
     """Return what goes into an exported model and what comes out."""
     table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_row("file", str(path))
+    table.add_row("file", on_one_line(str(path)))
     table.add_row("network", recognizer.card.model.describe())
     table.add_row("input", "images         uint8   (n, 28, 28), ink 255 on ground 0")
     table.add_row("output", "probabilities  float32 (n, 10), calibrated")
@@ -128,7 +126,8 @@ def _percent(share: float | None) -> str:
 
 
 def _text(*tables: Table) -> str:
-    console = Console(file=io.StringIO(), width=200, no_color=True)
+    # Without markup: a folder's name may hold square brackets.
+    console = Console(file=io.StringIO(), width=200, no_color=True, markup=False, emoji=False)
     for table in tables:
         console.print(table)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
