@@ -277,6 +277,14 @@ def test_parquet_cell_that_is_no_pixel_is_named(value, what, table, monkeypatch)
     assert table_fault(path) == f"{path}: row 14, pixel9 {what}{expected}"
 
 
+@pytest.mark.parametrize(("column", "most"), [("label", 9), ("pixel0", 255)])
+def test_parquet_with_text_for_numbers_is_named(column, most, table):
+    path = table(columns_of(TRAIN, "int64") | {column: ["1"] * len(TRAIN)})
+    what = column.rstrip("0")
+    expected = f"expected whole numbers from 0 to {most}"
+    assert table_fault(path) == f"{path}: {what}s of type object; {expected}"
+
+
 def test_parquet_scaled_to_0_1_is_refused(table):
     ones = {name: np.ones(3, np.uint8) for name in PIXELS}
     path = table({"label": [1, 2, 3]} | ones)

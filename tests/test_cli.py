@@ -221,6 +221,15 @@ def test_lack_of_memory_is_a_sentence(command, monkeypatch, error):
     )
 
 
+def test_other_errors_of_memory_are_not_lack_of_it(command, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(commands, "evaluate", fail)
+    with pytest.raises(RuntimeError):
+        command("evaluate", "x.csv")
+
+
 def test_network_too_large_for_memory_is_a_sentence(command, kaggle, tmp_path):
     code, out, err = command(
         "train", kaggle, "--hidden", 10**12, "--out", tmp_path / "run", "--epochs", 1

@@ -284,6 +284,14 @@ def test_show_draws_a_png(command, kaggle, tmp_path):
     )
 
 
+@pytest.mark.usefixtures("without_pictures")
+def test_show_names_what_it_passed_over(command, tmp_path):
+    data, out = picture_folder(tmp_path / "pictures", labelled=True), tmp_path / "digits.png"
+    code, printed, err = command("show", data, "--out", out)
+    assert (code, printed) == (3, f"{out}\n")
+    assert err.startswith(f"digitmlp: {data / '9' / 'broken.png'}: ")
+
+
 def test_show_draws_nothing_but_png(command, tmp_path):
     out = tmp_path / "digits.jpg"
     assert command("show", "uci", "--out", out) == (

@@ -170,6 +170,15 @@ def test_second_process_is_refused_until_the_first_is_killed(tmp_path):
         pass
 
 
+def test_folder_that_cannot_be_locked_is_not_called_in_use(tmp_path, monkeypatch):
+    def fail(_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(files, "_lock", fail)
+    with pytest.raises(OSError, match="No locks available"):
+        files.FolderLock(tmp_path / "lock")
+
+
 def test_output_is_checked_before_the_work(tmp_path):
     source = tmp_path / "in.csv"
     source.touch()

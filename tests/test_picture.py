@@ -213,6 +213,18 @@ def test_arrays_that_are_no_pictures_are_refused(array, sentence):
     assert str(error.value).startswith(f"picture: {sentence}")
 
 
+@pytest.mark.parametrize("wrong", [np.nan, -1, np.inf])
+def test_files_with_such_numbers_are_refused_as_arrays_are(wrong, tmp_path):
+    path = tmp_path / "depth.tiff"
+    numbers = np.full((30, 30), 0.5, np.float32)
+    numbers[3, 4] = wrong
+    Image.fromarray(numbers).save(path)
+    with pytest.raises(DataError) as error:
+        decode(path)
+    sentence = "holds negative or infinite numbers or NaN; expected 0 to 255"
+    assert str(error.value) == f"{path}: {sentence}"
+
+
 def test_white_on_black_and_black_on_white_give_the_same_digit():
     black_on_white = np.asarray(drawing())
     expected = read_digit(black_on_white)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,14 @@ def test_explanations_are_saved_as_pictures(command, finished, pictures, tmp_pat
     assert code == 0
     with Image.open(saved) as picture:
         assert picture.width >= 120
+
+
+def test_explanations_of_long_names_have_shorter_ones(command, finished, pictures, tmp_path):
+    long = tmp_path / f"{'ж' * 120}.png"
+    shutil.copy(pictures / "drawing.png", long)
+    code, _, err = command("read", long, "--model", finished, "--explain", tmp_path / "seen")
+    assert (code, err) == (0, "")
+    assert [path.name for path in (tmp_path / "seen").iterdir()] == [f"0001-{'ж' * 60}.png"]
 
 
 def test_single_gives_one_digit_and_no_doubt(command, finished, pictures):

@@ -201,14 +201,9 @@ def test_report_leaves_out_what_the_run_lacks(tmp_path):
 
 
 def test_report_says_where_the_predictions_lie(tmp_path):
-    settings = config()
-    settings["data"]["test_rows"] = 28000
-    settings["command"] = "digitmlp train digits.zip"
-    folder = make(tmp_path / "run", settings)
+    folder = make(tmp_path / "run")
     (folder / "submission.csv").write_text("ImageId,Label\n")
-    text = page(folder).text
-    assert "Predictions for the test part (28,000 digits) lie in submission.csv" in text
-    assert "digitmlp train digits.zip" in text
+    assert "Predictions for the test part lie in submission.csv" in page(folder).text
 
 
 def test_report_needs_nothing_but_itself(tmp_path):

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import torch
 from conftest import make_digits, write_csv
 from training import leftovers, models, resume, train
 
-from digitmlp import checkpoint, files, run
+from digitmlp import checkpoint, files, history, run
 from digitmlp import train as loop
 from digitmlp.errors import ConfigError, ModelError, OutputError
 from digitmlp.interrupt import Interrupted, raise_on_signals
@@ -133,6 +134,7 @@ def test_signal_saves_the_state_and_says_how_to_go_on(
     def step_and_signal(*arguments):
         if next(steps) == 8:  # an epoch has six
             signal.raise_signal(number)
+        time.sleep(0.005)
         return step(*arguments)
 
     with monkeypatch.context() as patch:
@@ -148,6 +150,9 @@ def test_signal_saves_the_state_and_says_how_to_go_on(
     assert models(resume(out)) == models(reference)
     seconds = json.loads((out / "metrics.json").read_text())["seconds"]
     assert all(value >= 0 for value in seconds.values())
+    steps = sum(epoch.seconds for epoch in history.read(out / "history.csv"))
+    assert seconds["train"] == pytest.approx(steps, abs=0.01)  # of both processes
+    assert seconds["total"] > sum(value for name, value in seconds.items() if name != "total")
 
 
 @pytest.mark.usefixtures("without_pictures")

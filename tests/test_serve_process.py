@@ -68,10 +68,11 @@ def test_port_in_use_is_a_sentence():
     )
 
 
-def test_host_that_is_no_address_is_a_sentence():
-    code, said = run("--port", 0, "--host", "300.1.1.1", "--model", trained())
+@pytest.mark.parametrize("host", ["300.1.1.1", "a..b"])
+def test_host_that_is_no_address_is_a_sentence(host):
+    code, said = run("--port", 0, "--host", host, "--model", trained())
     assert code == 1
-    assert said.startswith("digitmlp: 300.1.1.1: no address of this machine: ")
+    assert said.startswith(f"digitmlp: {host}: no address of this machine: ")
     assert said.endswith("; give another --host\n")
 
 

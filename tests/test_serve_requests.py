@@ -1,31 +1,38 @@
 """Requests that no server should take: too large, malformed, from elsewhere."""
 
+import asyncio
 import contextlib
 import json
 import socket
 import time
 from collections.abc import Iterator
+from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
+import uvicorn
 from asking import JSON, OCTETS, ask, exchange, file_part, form, picture
 from serving import listening, served
+from uvicorn.server import ServerState
 
 from digitmlp.limits import Limits
 from digitmlp.serve import create_app
+from digitmlp.server import OPTIONS, Protocol
 
 # Too large
 
 
-@pytest.mark.parametrize("kind", [OCTETS, JSON, "application/x-www-form-urlencoded", "multipart"])
+@pytest.mark.parametrize(
+    "kind", [OCTETS, JSON, JSON.title(), "application/x-www-form-urlencoded", "multipart"]
+)
 @pytest.mark.parametrize("path", ["/v1/predict", "/v1/read"])
 def test_body_over_the_limit_is_refused_before_it_is_sent(service, path, kind):
     kind = "multipart/form-data; boundary=edge" if kind == "multipart" else kind
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
     received = exchange(service, f"{head}Content-Length: 20000001\r\n\r\n".encode())
     assert b" 413 " in received.partition(b"\r\n")[0]
-    most = "5,000,000" if (kind, path) == (JSON, "/v1/predict") else "20,000,000"
+    most = "5,000,000" if (kind.lower(), path) == (JSON, "/v1/predict") else "20,000,000"
     sentence = f"the body has more than {most} bytes; send less in a request"
     assert received.endswith(json.dumps({"error": sentence}).encode())
 
@@ -178,12 +185,44 @@ def test_raw_bytes_that_are_no_images_are_refused(service):
 
 @pytest.mark.parametrize(
     ("request_line", "status"),
-    [(b"GARBAGE\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nX: " + b"y" * 100_000, 431)],
+    [
+        (b"GARBAGE\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nX: " + b"y" * 100_000, 431),
+        (b"GET / HTTP/1.1\r\nX: " + b"y" * 66_000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 40_000 + b"\r\n", 431),
+        (b"GET /" + b"y" * 66_000 + b" HTTP/1.1\r\n\r\n", 431),
+    ],
 )
 def test_what_is_no_http_is_refused_in_the_form_of_all_errors(service, request_line, status):
     head, _, body = exchange(service, request_line).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d " % status)
     assert list(json.loads(body)) == ["error"]
+
+
+def test_a_body_is_not_counted_as_the_head_that_follows_it(recognizer):
+    """They may come in one piece, which is larger than a head may be."""
+    asyncio.run(receive_body_and_head(create_app(recognizer)))
+
+
+async def receive_body_and_head(app) -> None:
+    config = uvicorn.Config(app, **OPTIONS)
+    config.load()
+    protocol = Protocol(config=config, server_state=ServerState(), app_state={})
+    transport = Mock(asyncio.Transport)
+    transport.is_closing.return_value = False
+    transport.get_extra_info.return_value = None
+    protocol.connection_made(transport)
+    kind = f"Host: localhost\r\nContent-Type: {OCTETS}\r\nContent-Length: 78400\r\n\r\n"
+    protocol.data_received(b"POST /v1/predict HTTP/1.1\r\n" + kind.encode())
+    protocol.data_received(bytes(78400) + b"GET /healthz HTTP/1.1\r\nHost: local")
+    protocol.data_received(b"host\r\n\r\n")
+    for _ in range(500):
+        written = b"".join(call.args[0] for call in transport.write.call_args_list)
+        if written.count(b"HTTP/1.1 200 ") == 2:
+            break
+        await asyncio.sleep(0.01)
+    assert written.count(b"HTTP/1.1 ") == written.count(b"HTTP/1.1 200 ") == 2
+    protocol.connection_lost(None)
 
 
 # Paths and names

@@ -141,11 +141,11 @@ def _parquet_batches(path: Path, pictures: bool, labelled: bool) -> Iterator[Dig
                     if array.null_count:
                         missing = array.is_null().to_pylist().index(True)
                         raise DataError(f"{name}: row {row + missing}, {column} is empty")
-                labels = cells.pop().to_numpy() if labelled else None
+                labels = cells.pop().to_numpy(zero_copy_only=False) if labelled else None
                 if pictures:
                     pixels = _decoded(name, cells[0], row)
                 else:
-                    pixels = np.stack([array.to_numpy() for array in cells]).T
+                    pixels = np.stack([array.to_numpy(zero_copy_only=False) for array in cells]).T
                 yield digits_of(name, pixels, labels, row)
                 row += len(batch)
     except pyarrow.ArrowException as error:

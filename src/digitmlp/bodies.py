@@ -77,9 +77,14 @@ def header(scope: Scope, wanted: bytes) -> str:
     return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
 
 
+def media_of(kind: str) -> str:
+    """Return the media type of a content type, without its parameters."""
+    return kind.partition(";")[0].strip().lower()
+
+
 def images_of(kind: str, body: bytes, limits: Limits) -> Images:
     """Return the images in a body of this content type, uint8 (n, 28, 28); raises Refusal."""
-    media = kind.partition(";")[0].strip().lower()
+    media = media_of(kind)
     most = limits.images
     if media == OCTETS:
         if len(body) % PIXELS:
@@ -163,7 +168,7 @@ def picture_of(kind: str, body: bytes) -> tuple[bytes, str]:
     The body is the picture itself, or a form (multipart/form-data) with it as its one file. The
     name is the last part of the file name in the form, else `picture`.
     """
-    media = kind.partition(";")[0].strip().lower()
+    media = media_of(kind)
     if media == "multipart/form-data":
         return _file_of(kind, body)
     if media.startswith("image/") or media in ("", OCTETS, _CURL):

@@ -12,6 +12,11 @@ from numpy.typing import NDArray
 from digitmlp.digits import CLASSES, PIXELS, SIDE, Digits
 from digitmlp.errors import DataError
 
+try:
+    from lzma import LZMAError
+except ImportError:  # a Python built without it, which refuses such archives otherwise
+    LZMAError = BadZipFile  # type: ignore[misc,assignment]
+
 BATCH_ROWS = 8192
 BOMB_BYTES, BOMB_RATIO = 1 << 28, 200  # files of handwriting shrink to a tenth at best
 
@@ -21,6 +26,9 @@ UNLABELLED = (
 )
 _RESCALE = "; pixels scaled to 0-1 must be multiplied by 255 and rounded first"
 
+# What opening and unpacking an archive raises; of a member's name as well, which is text.
+DAMAGED = (BadZipFile, zlib.error, LZMAError, NotImplementedError, UnicodeDecodeError)
+
 
 @contextlib.contextmanager
 def reading(name: str) -> Iterator[None]:
@@ -29,7 +37,7 @@ def reading(name: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(f"{name}: cannot be read: {error.strerror or error}") from error
-    except (EOFError, zlib.error, BadZipFile, NotImplementedError) as error:
+    except (EOFError, *DAMAGED) as error:
         raise DataError(f"{name}: damaged ({error}); download or copy it again") from error
 
 

@@ -16,6 +16,9 @@ from digitmlp.errors import ConfigError, DataError, DigitmlpError, MissingExtraE
 from digitmlp.interrupt import Interrupted, raise_on_signals
 from digitmlp.presets import PRESETS
 
+# What torch says where there is not enough, on a CPU by no class of its own.
+NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+
 app = typer.Typer(
     name="digitmlp",
     help="Handwritten digits, read by a multilayer perceptron.",
@@ -269,8 +272,9 @@ def show(
     """
     from digitmlp import commands
 
-    commands.show(data, out, rows, columns, seed)
+    passed_over = commands.show(data, out, rows, columns, seed)
     _tell_written(out, on_one_line(str(out)))
+    _name_passed_over(passed_over)
 
 
 @app.command()
@@ -408,7 +412,7 @@ def _run() -> int:
     except (DigitmlpError, Interrupted, OSError, MemoryError) as error:
         return _fail(error)
     except RuntimeError as error:
-        if "memory" not in str(error):  # torch has no class for it
+        if not any(words in str(error) for words in NO_MEMORY):
             raise
         return _fail(MemoryError())
     return 0

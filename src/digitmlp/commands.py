@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from digitmlp.reading import Reading
 
 
-COMPARED = 1000  # images on which an export is checked against PyTorch
-
-
 def evaluate(
     data: str, model: Path | None, include_training: bool = False, threads: int | None = None
 ) -> dict[str, Any]:
@@ -74,8 +71,10 @@ def predict(
     return source.bad
 
 
-def show(data: str, out: Path, rows: int, columns: int, seed: int) -> None:
-    """Draw a grid of digits of DATA, with labels where there are any, into a PNG file."""
+def show(data: str, out: Path, rows: int, columns: int, seed: int) -> list[str]:
+    """Draw a grid of digits of DATA, with labels where there are any, into a PNG file; return
+    what was passed over.
+    """
     from digitmlp import figures
 
     files.check_output(out, data)
@@ -86,6 +85,7 @@ def show(data: str, out: Path, rows: int, columns: int, seed: int) -> None:
     if len(digits) == 0:
         raise DataError(f"{source.name}: no digits to show")
     figures.save(figures.samples(digits, rows, columns, seed), out)
+    return source.bad
 
 
 def read(
@@ -123,7 +123,7 @@ def read(
                 yield Unread(str(path), str(error))
             else:
                 if explain:
-                    save_explanation(result, explain / f"{number:04}-{path.stem}.png")
+                    save_explanation(result, explain / f"{number:04}-{path.stem[:60]}.png")
                 yield result
         if number == before and not bad:
             bad.append(f"{given}: holds no pictures; give a picture or a folder with some")
@@ -233,7 +233,7 @@ def _export_anew(runs: list[Path], out: Path, compact: bool) -> Recognizer:
     )
     # Ink at random, which the check needs as little as any other to be real digits.
     random = torch.Generator().manual_seed(0)
-    images = torch.randint(256, (COMPARED, PIXELS), generator=random).to(torch.uint8)
+    images = torch.randint(256, (exports.COMPARED, PIXELS), generator=random).to(torch.uint8)
     return exports.save(out, network, card, images, compact)
 
 

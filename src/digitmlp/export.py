@@ -15,6 +15,8 @@ from digitmlp.digits import CLASSES, PIXELS, SIDE
 from digitmlp.errors import ModelError
 from digitmlp.model import MLP, Layers, chain, committee
 
+COMPARED = 1000  # images on which an export is checked against PyTorch
+
 # Old enough for any ONNX Runtime of the last years; LayerNormalization would be the next step up.
 OPSET, IR_VERSION = 17, 8
 TOLERANCE = 1e-5  # between the probabilities of PyTorch and of the exported file

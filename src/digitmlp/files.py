@@ -143,7 +143,7 @@ def checksum(content: bytes, path: Path) -> str:
 class FolderLock:
     """Holds a folder for one process; the system frees it when the process ends, however it ends.
 
-    Raises OutputError when another process holds it.
+    Raises OutputError when another process holds it, OSError where the system cannot lock files.
     """
 
     def __init__(self, path: Path) -> None:
@@ -152,6 +152,8 @@ class FolderLock:
             _lock(self._file)
         except OSError as error:
             self._file.close()
+            if not isinstance(error, BlockingIOError | PermissionError):  # the latter on Windows
+                raise
             raise OutputError(
                 f"{path.parent.parent}: another training is writing here; "
                 "wait for it, or give another --out"

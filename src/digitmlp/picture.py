@@ -59,7 +59,7 @@ def decode(source: PictureSource, longest: int | None = None) -> Picture:
     if isinstance(source, np.ndarray):
         pixels = _array_pixels(name, source)
         image = Image.fromarray(pixels)
-        return Picture(_pixels(_shrunk(image, longest)), image.size)
+        return Picture(_pixels(name, _shrunk(image, longest)), image.size)
     with _opened(name, source) as image:
         _check_size(name, image.size)
         size = image.size
@@ -74,7 +74,10 @@ def decode(source: PictureSource, longest: int | None = None) -> Picture:
             upright = _shrunk(image, longest)
             if orientation in _UPRIGHT:
                 upright = upright.transpose(_UPRIGHT[orientation])
-            return Picture(_pixels(upright), size[::-1] if orientation >= 5 else size, frames)
+            turned = size[::-1] if orientation >= 5 else size
+            return Picture(_pixels(name, upright), turned, frames)
+        except DataError:
+            raise
         except Exception as error:  # damaged files raise nearly anything in Pillow's decoders
             raise DataError(
                 f"{name}: is cut or damaged ({error}); save or send it again"
@@ -159,12 +162,12 @@ def _shrunk(image: Image.Image, longest: int | None) -> Image.Image:
     return image.reduce(-(-max(image.size) // longest))
 
 
-def _pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """Return the image, of any mode, as uint8, (h, w) grey or (h, w, 3) RGB."""
+def _pixels(name: str, image: Image.Image) -> NDArray[np.uint8]:
+    """Return the image, of any mode, as uint8, (h, w) grey or (h, w, 3) RGB; raises DataError."""
     if image.mode.startswith("I;16"):
         return eight_bits(np.asarray(image).astype(np.uint16))
     if image.mode in ("I", "F"):
-        return eight_bits(np.asarray(image))
+        return _eight_bits_of(name, np.asarray(image))
     if image.has_transparency_data:
         return _on_ground(np.asarray(image.convert("RGBA")))
     if image.mode == "LAB":
@@ -206,6 +209,10 @@ def _array_pixels(name: str, array: NDArray[Any]) -> NDArray[np.uint8]:
     _check_size(name, array.shape[1::-1])
     if array.dtype.kind not in "buif":
         raise DataError(f"{name}: an array of {array.dtype} is no picture; expected numbers")
+    return _eight_bits_of(name, array)
+
+
+def _eight_bits_of(name: str, array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype.kind in "if" and not (np.isfinite(array).all() and array.min() >= 0):
         raise DataError(f"{name}: holds negative or infinite numbers or NaN; expected 0 to 255")
     return eight_bits(array)

@@ -27,6 +27,11 @@ class Clock:
         finally:
             self.seconds[phase] += time.perf_counter() - began
 
+    def count(self, phase: str, seconds: float) -> None:
+        """Add seconds that the phase took before the clock was made."""
+        self.seconds[phase] += seconds
+        self.began -= seconds
+
     def read(self) -> dict[str, float]:
         """Return the seconds of all phases, and of everything since the clock was made."""
         total = time.perf_counter() - self.began

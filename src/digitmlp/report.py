@@ -63,7 +63,6 @@ def _settings(path: Path) -> dict[str, Any]:
         deformed = training.get("augment") or {}
         return {
             "preset": config["preset"],
-            "command": config.get("command"),
             "data": Path(config["data"]["name"]).name,
             "also": [Path(more["source"]).name for more in config.get("also", ())],
             "data_sha256": config["data"]["sha256"],
@@ -71,7 +70,6 @@ def _settings(path: Path) -> dict[str, Any]:
             "members": int(model["members"]),
             "trained_on": int(config.get("trained_on", config["data"]["rows"] - len(held_out))),
             "held_out": len(held_out),
-            "test_rows": config["data"].get("test_rows"),
             "deformed": bool(deformed),
             "averaged_share": float(training.get("averaged", 0)),
             "epoch_chosen": training["schedule"] == "constant",  # by validation rows

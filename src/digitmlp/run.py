@@ -24,7 +24,6 @@ from digitmlp.recognizer import Recognizer
 from digitmlp.train import Training
 
 SAVING_SHARE = 0.05  # of the time, that saving states may take
-COMPARED = 1000  # images on which the export is checked against PyTorch
 LONG_RUN = 1e14  # multiplications; a run with more of them says beforehand how long it takes
 
 
@@ -76,7 +75,7 @@ def train(
         teachers = begin.teachers(job)
         state = begin.training(job, resume)
         _write_config(job)
-        _introduce(job, state)
+        _introduce(job, state, teachers)
         _fit(job, state, teachers)
         return folder, _finish(job, state)
 
@@ -93,7 +92,7 @@ def _telling_how_to_go_on(folder: Path) -> Iterator[None]:
         raise Interrupted(stop.number, f"{stop}; go on with  {command}") from None
 
 
-def _introduce(job: Job, training: Training) -> None:
+def _introduce(job: Job, training: Training, teacher: MLP | None) -> None:
     """Say what is about to happen, and how long it takes if it takes long."""
     plan, rows, weights = job.plan, len(job.train_set), training.network.parameter_count()
     say(
@@ -110,7 +109,7 @@ def _introduce(job: Job, training: Training) -> None:
     )
     left = loop.epochs(plan.training, rows) - len(training.history)
     if 3 * rows * left * weights > LONG_RUN:
-        seconds = left * loop.seconds_per_epoch(plan.model, plan.training, job.train_set)
+        seconds = left * loop.seconds_per_epoch(plan.model, plan.training, job.train_set, teacher)
         say(f"{left} epochs will take about {seconds / 60:.0f} minutes here")
 
 
@@ -134,6 +133,8 @@ def _fit(job: Job, training: Training, teacher: MLP | None) -> None:
     total = loop.epochs(config, len(job.train_set))
     validation = job.validation if len(job.validation) else None
     saved, cost = -np.inf, 0.0
+    clock.count("train", sum(epoch.seconds for epoch in training.history) + training.seconds)
+    counted = training.seconds  # of an epoch that was interrupted
 
     def save() -> None:
         nonlocal saved, cost
@@ -145,12 +146,13 @@ def _fit(job: Job, training: Training, teacher: MLP | None) -> None:
         cost = saved - began
 
     with deferred() as signal, EpochProgress(total, len(training.history)) as progress:
-        began = time.perf_counter() - training.seconds  # of an epoch that was interrupted
+        began = time.perf_counter() - counted
         try:
             for epoch in loop.fit(
                 training, job.train_set, validation, config, signal, teacher, len(job.rows)
             ):
-                clock.seconds["train"] += epoch.seconds
+                clock.seconds["train"] += epoch.seconds - counted
+                counted = 0.0
                 clock.seconds["validate"] += time.perf_counter() - began - epoch.seconds
                 progress.show(epoch)
                 if epoch.epoch == total or time.perf_counter() - saved > cost / SAVING_SHARE:
@@ -210,5 +212,5 @@ def _export(job: Job, network: MLP) -> tuple[Recognizer, Card]:
     card = calibrate(job.card, network, job.train_set, job.validation)
     checkpoint.save(job.folder / "model.safetensors", network.state_dict(), card)
     onnx = job.folder / "model.onnx"
-    compared = (job.validation if len(job.validation) else job.train_set).images[:COMPARED]
+    compared = (job.validation if len(job.validation) else job.train_set).images[: export.COMPARED]
     return export.save(onnx, network, card, compared), card

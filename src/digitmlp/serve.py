@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope
 
 from digitmlp import apidoc, metrics, reading
 from digitmlp.batching import Batcher
-from digitmlp.bodies import JSON, OCTETS, Bodies, header, images_of, picture_of
+from digitmlp.bodies import JSON, OCTETS, Bodies, header, images_of, media_of, picture_of
 from digitmlp.gate import Answer, Gate
 from digitmlp.limits import Limits, busy
 from digitmlp.recognizer import Recognizer
@@ -89,7 +89,7 @@ class Service:
         """Answer POST /v1/predict."""
         _, batcher = self.loaded()
         kind = header(scope, b"content-type")
-        most = self.limits.json if kind.startswith(JSON) else self.limits.body
+        most = self.limits.json if media_of(kind) == JSON else self.limits.body
         body = await self.bodies.receive(scope, receive, most)
         try:
             images = images_of(kind, body, self.limits)

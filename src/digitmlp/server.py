@@ -20,7 +20,7 @@ from uvicorn.supervisors import Multiprocess
 
 from digitmlp import recognizer
 from digitmlp.errors import DigitmlpError
-from digitmlp.interrupt import Interrupted
+from digitmlp.interrupt import WORDS, Interrupted
 from digitmlp.limits import Limits
 from digitmlp.serve import Service, create_app
 from digitmlp.telemetry import Telemetry, shared_rows
@@ -66,13 +66,14 @@ class Protocol(HttpToolsProtocol):
             self._unread.cancel()
 
     def data_received(self, data: bytes) -> None:
+        is_head = self._in_head or not self._begun  # else the data begins with the end of a body
         super().data_received(data)
         if self.transport.is_closing():
             return
-        if self._in_head:
+        if is_head and self._in_head:
             self._head += len(data)
             if self._head > self.limits.head:
-                self._refuse(431, f"the head has more than {self.limits.head:,} bytes")
+                self._refuse_head()
                 return
         if self._begun:
             self._progress += len(data)
@@ -87,6 +88,9 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        self._head = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if self._head > self.limits.head:
+            raise ValueError("the head is too long")  # which ends its parsing
         self._in_head = False
         super().on_headers_complete()
 
@@ -100,7 +104,13 @@ class Protocol(HttpToolsProtocol):
             self._end = self.loop.call_later(self.limits.linger, self.transport.close)
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(400, "the request is not HTTP that can be read")
+        if self._head > self.limits.head:
+            self._refuse_head()
+        else:
+            self._refuse(400, "the request is not HTTP that can be read")
+
+    def _refuse_head(self) -> None:
+        self._refuse(431, f"the head has more than {self.limits.head:,} bytes")
 
     def _wait(self) -> None:
         self._progress = 0
@@ -216,7 +226,7 @@ def run(
     threads  of one batch; None: one, as several requests keep several cores busy already
     hosts    names besides the host's own that requests may address
     Raises ModelError for a model that cannot be loaded, DigitmlpError where nothing can listen, and
-    Interrupted when SIGTERM has ended it and every request under way was answered.
+    Interrupted when a signal has ended it and every request under way was answered.
     """
     path = recognizer.find(model)
     threads = threads or 1
@@ -239,10 +249,8 @@ def run(
     announce(_address(listener, host))
     supervisor = Workers(config, [listener])
     supervisor.run()
-    if supervisor.ended_by == signal.SIGINT:
-        raise KeyboardInterrupt
     if supervisor.ended_by:
-        raise Interrupted(supervisor.ended_by, "terminated")
+        raise Interrupted(supervisor.ended_by, WORDS[signal.Signals(supervisor.ended_by)])
 
 
 def _worker(
@@ -271,9 +279,10 @@ def _listen(host: str, port: int) -> socket.socket:
         except OSError:
             listener.close()
             raise
-    except socket.gaierror as error:
+    except (socket.gaierror, UnicodeError) as error:  # a..b is no name that can be looked up
+        reason = getattr(error, "strerror", None) or error
         raise DigitmlpError(
-            f"{host}: no address of this machine: {error.strerror}; give another --host"
+            f"{host}: no address of this machine: {reason}; give another --host"
         ) from error
     except OSError as error:
         raise DigitmlpError(

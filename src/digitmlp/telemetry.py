@@ -9,8 +9,9 @@ from multiprocessing.sharedctypes import RawArray
 from typing import Any
 
 ROUTES = ("/v1/predict", "/v1/read", "/v1/model", "/healthz", "/readyz", "/metrics", "other")
-# 499 stands for clients that left before their answer.
-STATUSES = (200, 400, 403, 404, 405, 408, 413, 415, 421, 422, 431, 499, 500, 503)
+# 499 stands for clients that left, or were too slow, before their answer. What is no request, for
+# its head is none or too long, is not counted.
+STATUSES = (200, 403, 404, 405, 413, 415, 421, 422, 499, 500, 503)
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)  # seconds
 
 _ROUTE = {route: place for place, route in enumerate(ROUTES)}

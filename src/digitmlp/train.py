@@ -242,12 +242,14 @@ def epochs(config: TrainConfig, rows: int) -> int:
     return max(config.epochs, -(-config.min_steps // len(batch_bounds(rows, config.batch_size))))
 
 
-def seconds_per_epoch(model: ModelConfig, config: TrainConfig, train: Batch) -> float:
+def seconds_per_epoch(
+    model: ModelConfig, config: TrainConfig, train: Batch, teacher: MLP | None
+) -> float:
     """Return about how long an epoch's steps take here, from a few steps of another training."""
     trial = start(model, config, train.images.device)
     few = Batch(train.images[: 6 * config.batch_size], train.labels[: 6 * config.batch_size])
     brief = replace(config, epochs=2, min_steps=0)
-    _, epoch = fit(trial, few, None, brief)  # the first one warms up
+    _, epoch = fit(trial, few, None, brief, teacher=teacher)  # the first one warms up
     return epoch.seconds * len(train) / len(few)
 
 
