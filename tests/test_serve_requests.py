@@ -222,6 +222,7 @@ async def receive_body_and_head(app) -> None:
             break
         await asyncio.sleep(0.01)
     assert written.count(b"HTTP/1.1 ") == written.count(b"HTTP/1.1 200 ") == 2
+    transport.close.assert_not_called()
     protocol.connection_lost(None)
 
 
