@@ -131,14 +131,15 @@ def _candidates(
     for first, end in _spans(atoms.boxes, owners, sure, height):
         joined = len(set(owners[first:end])) - 1
         # A character starts or ends in the middle of a piece where the next atom is of the same.
-        split = owners[first] in owners[:first] or owners[end - 1] in owners[end:]
+        starts_within = owners[first] in owners[:first]
+        split = starts_within or owners[end - 1] in owners[end:]
         cost = PER_DIGIT + PER_JOIN * joined + PER_OVERLAP * (above[first - 1] if first else 0)
         most = None
         if not joined and not split:
             left, _, right, _ = around(atoms.boxes[first:end])
             most = (ODD if sure else UNKNOWN) * max(1.0, (right - left) / height - 0.3)
         if split:
-            left, _, right, _ = pieces.boxes[owners[first]]
+            left, _, right, _ = pieces.boxes[owners[first if starts_within else end - 1]]
             cost += PER_CUT + PER_TIGHTNESS * max(0.0, PAIR - (right - left) / height)
         one = PER_ONE if split else PER_CLOSE_ONE * any(close[first : end + 1])
         yield _Candidate(first, end, cost, most, split, one)
