@@ -49,7 +49,8 @@ bench-pictures: .venv/train
 	$(BIN)/python benchmarks/pictures.py "$(FOLDER)" $(if $(MODEL),--model "$(MODEL)")
 
 # Three networks and a committee of them, and two that learn from two of them; predictions in
-# results/. What is there already, by the same settings, is kept, and what was stopped goes on. All hold out the same rows.
+# results/. What is there already, by the same settings, is kept, and what was stopped goes on. All
+# hold out the same rows.
 SPLIT := --split-seed 302
 SEEDS := 1 2 3
 BEST := $(SEEDS:%=runs/best-%)
