@@ -2,6 +2,7 @@
 
 import math
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -114,6 +115,25 @@ def test_answer_is_told_to_screen_readers_after_a_pause(open_page):
     page = open_page()
     draw(page, 7)
     expect(page.locator("[role=status]")).to_have_text("Read: 7. A 7, surely.")
+    assert page.locator("output").count() == 0  # which would tell every change on the way there
+
+
+def test_screen_readers_hear_that_a_photo_is_being_read(open_page):
+    page = open_page()
+    page.route("**/v1/read*", lambda route: (time.sleep(1.5), route.continue_()))
+    page.evaluate(HAND_OVER, [photo(page, 4, 3, 7), "photo.jpg", "drop"])
+    told = page.locator("[role=status]")
+    expect(told).to_have_text("Reading the photo…")
+    heard = page.evaluate(
+        """async () => {
+            const heard = [], told = document.querySelector("[role=status]");
+            new MutationObserver(() => heard.push(told.textContent)).observe(
+                told, { childList: true });
+            while (!heard.length) await new Promise((done) => setTimeout(done, 50));
+            return heard;
+        }"""
+    )
+    assert heard == ["Read: 437. 3 digits, one number."]
 
 
 def test_digits_drawn_with_a_finger_make_a_number(open_page):
@@ -126,6 +146,59 @@ def test_digits_drawn_with_a_finger_make_a_number(open_page):
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
     box = page.locator("#bars").bounding_box()
     assert box["y"] + box["height"] < PHONE["height"]  # sheet and answer are seen at once
+
+
+def test_second_finger_changes_nothing(open_page):
+    page = open_page(viewport=PHONE, has_touch=True, is_mobile=True)
+    draw_with_finger(page, 7)
+    alone = inked(page, "drawing")
+    page.locator("#clear").click()
+    client = page.context.new_cdp_session(page)
+    (stroke,) = place(page, 7, 0.5)
+    palm = {"x": stroke[0][0] + 5, "y": stroke[-1][1] + 60, "id": 1}
+
+    def touch(kind: str, *points: dict) -> None:  # whoever is not named any more is lifted
+        client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", {"x": stroke[0][0], "y": stroke[0][1], "id": 0})
+    for x, y in stroke[1:]:
+        pen = {"x": x, "y": y, "id": 0}
+        touch("touchMove", pen)
+        touch("touchStart", pen, palm)
+        palm = palm | {"x": palm["x"] + 3}
+        touch("touchMove", pen, palm)
+        touch("touchMove", pen)
+    touch("touchEnd")
+    expect(page.locator("#text")).to_have_text("7")
+    assert abs(inked(page, "drawing") - alone) < 0.02 * alone
+
+
+def test_phone_that_is_turned_shows_the_whole_drawing(open_page):
+    page = open_page(viewport=PHONE, has_touch=True, is_mobile=True)
+    box = page.locator("#drawing").bounding_box()
+    client = page.context.new_cdp_session(page)
+    for y in (0.1, 0.95):  # a 1 from top to bottom
+        kind = "touchStart" if y < 0.5 else "touchMove"
+        point = {"x": box["x"] + 0.5 * box["width"], "y": box["y"] + y * box["height"]}
+        client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+    client.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    expect(page.locator("#text")).to_have_text("1")
+    assert not inked_at_the_foot(page)
+    page.set_viewport_size({"width": PHONE["height"], "height": PHONE["width"]})
+    page.wait_for_timeout(300)
+    assert not inked_at_the_foot(page)
+    expect(page.locator("#text")).to_have_text("1")
+
+
+def inked_at_the_foot(page: Page) -> bool:
+    """Return whether the lowest row of the sheet has ink, as where a stroke is cut off."""
+    return page.evaluate(
+        """() => {
+            const { width, height } = document.getElementById("drawing");
+            const context = document.getElementById("drawing").getContext("2d");
+            return context.getImageData(0, height - 1, width, 1).data.some(Boolean);
+        }"""
+    )
 
 
 def test_answer_comes_while_the_pen_is_down(open_page):
@@ -205,6 +278,20 @@ def test_keys_alone_draw_a_digit(open_page):
     expect(page.locator("#text")).to_have_text("")
 
 
+def test_key_held_down_sets_the_pen_down_once(open_page):
+    page = open_page()
+    page.locator("#drawing").focus()
+    for _ in range(4):
+        page.keyboard.down("Space")  # after the first one these are repeats
+    page.keyboard.up("Space")
+    for _ in range(12):
+        page.keyboard.press("ArrowDown")
+    expect(page.locator("#text")).to_have_text("1")
+    page.keyboard.press("Control+Shift+z")
+    page.wait_for_timeout(300)
+    expect(page.locator("#text")).to_have_text("1")
+
+
 def test_what_is_no_digit_is_said_to_be_none(open_page):
     page = open_page()
     box = page.locator("#drawing").bounding_box()
@@ -259,6 +346,44 @@ def test_photo_dropped_or_pasted_is_read_and_its_boxes_drawn(open_page, how):
     assert inked(page, "marks") > 500
     draw(page, 5)  # in place of the photo
     expect(page.locator("#text")).to_have_text("5")
+
+
+def test_undo_brings_back_what_a_photo_took_the_place_of(open_page):
+    page = open_page()
+    draw(page, 7)
+    text = page.locator("#text")
+    expect(text).to_have_text("7")
+    for digits in ((4, 3), (5,)):
+        page.evaluate(HAND_OVER, [photo(page, *digits), "photo.jpg", "drop"])
+        expect(text).to_have_text("".join(map(str, digits)))
+    page.locator("#undo").click()
+    expect(text).to_have_text("7")
+
+
+def test_answer_that_comes_too_late_is_not_shown(open_page):
+    page = open_page()
+    page.evaluate(
+        """() => {
+            const ask = fetch;
+            window.fetch = async (...request) => {
+                const answer = await ask(...request);
+                if (!window.release) await new Promise((done) => { window.release = done; });
+                return answer;
+            };
+            window.shown = [];
+            const text = document.getElementById("text");
+            new MutationObserver(() => window.shown.push(text.textContent)).observe(
+                text, { childList: true });
+        }"""
+    )
+    page.evaluate(HAND_OVER, [photo(page, 4, 3, 7), "photo.jpg", "drop"])
+    page.evaluate(
+        "async () => { while (!window.release) await new Promise((done) => setTimeout(done, 20)); }"
+    )
+    draw(page, 5)
+    page.evaluate("window.release()")
+    expect(page.locator("#text")).to_have_text("5")
+    assert "437" not in page.evaluate("window.shown")
 
 
 def test_photo_chosen_as_a_file_is_read(open_page):

@@ -10,8 +10,9 @@ const marks = $("marks");
 const sent = new OffscreenCanvas(1, 1);
 const strokes = []; // each {width, points: [[x, y], …]}, in units of the sheet
 let pen = null; // the stroke being drawn
+let finger = null; // the pointer that draws it
 let cursor = null; // [x, y] of the pen that keys move
-let photo = null; // {file, image, size} in place of strokes
+let photo = null; // {file, image, size, before: the strokes in whose place it is}
 let numbers = []; // what was read last, as the server gave it
 let chosen = 0; // which of its digits is looked at
 
@@ -88,6 +89,7 @@ function mark() {
   const [width, rows] = [marks.clientWidth, marks.clientHeight];
   const sharp = devicePixelRatio || 1;
   const context = prepare(marks, width * sharp, rows * sharp, (width * sharp) / SHEET);
+  if (photo && !photo.image) return; // what the browser cannot show
   const pixel = SHEET / width;
   const [scale, left, top] = photo ? placed(photo.size) : [SHEET / sent.width, 0, 0];
   digits().forEach((digit, place) => {
@@ -141,16 +143,18 @@ async function read() {
       show([]);
       continue;
     }
-    const body = photo ? photo.file : snapshot();
-    const type = photo ? photo.file.type || "application/octet-stream" : "image/x-portable-graymap";
+    const file = photo?.file;
+    const body = file ?? snapshot();
+    const type = file ? file.type || "application/octet-stream" : "image/x-portable-graymap";
     try {
       const headers = { "content-type": type };
       const response = await fetch("v1/read?explain=true", { method: "POST", headers, body });
       const answer = await response.json();
-      if (again && photo) continue;
+      if (file !== photo?.file) continue; // by now there is something else to read
       if (response.ok) show(answer.numbers);
       else show([], answer.error);
     } catch {
+      if (file !== photo?.file) continue;
       show([], "The server does not answer. Is it still running?");
     }
   }
@@ -195,6 +199,11 @@ function lines() {
 
 let announcement = 0;
 
+function announce(text, pause = 0) {
+  clearTimeout(announcement);
+  announcement = setTimeout(() => { $("live").textContent = text; }, pause);
+}
+
 function show(found, problem = "") {
   const before = digits().length;
   numbers = found;
@@ -208,11 +217,9 @@ function show(found, problem = "") {
   $("digits").replaceChildren(...(all.length > 1 ? all.map(button) : []));
   look();
   mark();
-  clearTimeout(announcement); // after a pause: not a word for every movement of the hand
-  announcement = setTimeout(() => {
-    const text = $("text").textContent.replaceAll("?", " no digit ");
-    $("live").textContent = all.length ? `Read: ${text}. ${sentence()}` : problem || sentence();
-  }, 700);
+  const text = $("text").textContent.replaceAll("?", " no digit ");
+  // After a pause: not a word for every movement of the hand.
+  announce(all.length ? `Read: ${text}. ${sentence()}` : problem || sentence(), 700);
 }
 
 function button(digit, place) {
@@ -271,19 +278,20 @@ function begin(point) {
 drawing.addEventListener("pointerdown", (event) => {
   if (event.button || (pen && !cursor)) return; // another button, or a second finger
   cursor = null;
+  finger = event.pointerId;
   drawing.setPointerCapture(event.pointerId);
   begin(position(event));
   changed();
 });
 drawing.addEventListener("pointermove", (event) => {
-  if (!pen || cursor || !drawing.hasPointerCapture(event.pointerId)) return;
+  if (!pen || cursor || event.pointerId !== finger) return;
   const events = event.getCoalescedEvents?.() ?? [];
   pen.points.push(...(events.length ? events : [event]).map(position));
   changed();
 });
 for (const name of ["pointerup", "pointercancel"]) {
-  drawing.addEventListener(name, () => {
-    if (cursor || !pen) return;
+  drawing.addEventListener(name, (event) => {
+    if (!pen || cursor || event.pointerId !== finger) return;
     pen = null;
     changed();
   });
@@ -318,7 +326,8 @@ drawing.addEventListener("keydown", (event) => {
     if (pen) pen.points.push(cursor);
   } else if (event.key === " " || event.key === "Enter") {
     cursor ??= [SHEET / 2, height() / 4];
-    if (pen) pen = null;
+    if (event.repeat) { /* the key is held down */ }
+    else if (pen) pen = null;
     else begin(cursor);
   } else return;
   event.preventDefault();
@@ -330,7 +339,7 @@ drawing.addEventListener("blur", () => {
   changed();
 });
 document.addEventListener("keydown", (event) => {
-  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") {
+  if ((event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "z") {
     event.preventDefault();
     undo();
   }
@@ -339,8 +348,11 @@ document.addEventListener("keydown", (event) => {
 // Tools
 
 function undo() {
-  if (photo) clear();
-  else strokes.pop();
+  if (photo) {
+    const { before } = photo;
+    clear();
+    strokes.push(...before);
+  } else strokes.pop();
   pen = null;
   changed();
 }
@@ -362,14 +374,19 @@ $("clear").addEventListener("click", () => {
 
 async function take(file) {
   if (!file) return;
+  const before = photo?.before ?? [...strokes];
   clear();
-  photo = { file, size: [SHEET, height()] };
+  photo = { file, size: [SHEET, height()], before };
   $("say").textContent = "Reading the photo…";
+  announce("Reading the photo…");
   read();
   try {
     const image = await createImageBitmap(file);
-    if (photo?.file !== file) return;
-    photo = { file, image, size: [image.width, image.height] };
+    if (photo?.file !== file) {
+      image.close();
+      return;
+    }
+    photo = { file, image, size: [image.width, image.height], before };
   } catch {
     // The server may read what the browser cannot show.
   }
@@ -408,7 +425,22 @@ async function introduce() {
   $("model").textContent = parts.join(" ");
 }
 
-new ResizeObserver(paint).observe(drawing);
+function fit() {
+  // A sheet that has become flatter, as on a phone that was turned, still shows all of the drawing.
+  const lowest = Math.max(0, ...strokes.flatMap(
+    ({ points, width }) => points.map(([, y]) => y + width / 2)));
+  if (lowest > height()) {
+    const by = 0.98 * height() / lowest;
+    for (const stroke of strokes) {
+      stroke.width *= by;
+      stroke.points = stroke.points.map(([x, y]) => [SHEET / 2 + (x - SHEET / 2) * by, y * by]);
+    }
+    read();
+  }
+  paint();
+}
+
+new ResizeObserver(fit).observe(drawing);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
 show([]);
 introduce();
