@@ -67,7 +67,7 @@ def test_cross_validation_reads_eight_by_eight_digits_as_features():
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_learns_features(name):
     rows, labels = load_digits(return_X_y=True)  # 64 features, not the pixels of a 28×28 image
-    model = DigitClassifier(name, **QUICK, learning_rate=0.01)
+    model = DigitClassifier(name, **QUICK | {"epochs": 10, "learning_rate": 0.01})
     assert model.fit(rows[:1000] / 16, labels[:1000]).score(rows[1000:] / 16, labels[1000:]) > 0.9
 
 
@@ -274,12 +274,16 @@ def test_what_partial_fit_learned_is_not_measured_on(tmp_path, digits, fitted):
     fitted.save(tmp_path / "before")
     assert commands.evaluate(str(data), tmp_path / "before")["count"] == 100
     assert checkpoint.load_network(tmp_path / "before")[1].held_out["count"] == 120
-    model = copy.deepcopy(fitted)
+    model = copy.deepcopy(fitted).set_params(preset="best")
     for _ in range(2):
         model.partial_fit(other.images, other.labels)
     model.save(tmp_path / "mine")
     card = checkpoint.load_network(tmp_path / "mine")[1]
     assert (len(card.also), card.held_out) == (1, None)
+    assert (card.training.schedule, card.training.averaged) == ("constant", 0)
+    told = (tmp_path / "mine" / "report.html").read_text("utf-8")
+    assert "Trained on 680 digits, not measured" in told  # 480 and twice 100
+    assert "The weights kept are the mean" not in told
     with pytest.raises(DataError, match="the model was trained on all of these rows"):
         commands.evaluate(str(data), tmp_path / "mine")
 

@@ -128,7 +128,7 @@ def test_report_shows_the_run(tmp_path):
         "0f" * 32,
         "rotation",
         "1,014 4 9 1.4%",
-        "These are 15 of 40",
+        "These are the first 15 of 40 in suspects.csv",
     ):
         assert shown in text
     assert "1,015" not in text
@@ -198,6 +198,21 @@ def test_report_leaves_out_what_the_run_lacks(tmp_path):
     assert document.all("img") == []
     for absent in ("Labels to look at", "Digit by digit", "accuracy 9", "submission.csv, a row"):
         assert absent not in document.text
+
+
+def test_report_says_whom_a_run_learned_from(tmp_path):
+    settings = config()
+    settings["model"]["nothing"] = True
+    settings["from"] = "/a/runs/first/model.safetensors"
+    settings["teacher"] = ["/a/runs/best-1", "/a/runs/best-2"]
+    text = page(make(tmp_path / "run", settings)).text
+    assert "784–64–32–11, with" in text
+    learned = "begun with the weights of first, by the answers of best-1 and best-2; 1,003 more"
+    assert learned in text
+    assert "training accuracy is agreement with the teacher" in text
+    plain = page(make(tmp_path / "plain")).text
+    assert "begun with" not in plain
+    assert "teacher" not in plain
 
 
 def test_report_says_where_the_predictions_lie(tmp_path):

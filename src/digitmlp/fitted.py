@@ -48,7 +48,8 @@ class Fitted:
     classes   the labels, sorted; a label's code is its place among them
     card      settings of network and training; temperature and threshold as of now
     images    whether all rows so far were images (see `are_images`)
-    given     how many rows there were so far
+    given     how many rows there were so far, of all calls
+    learned   how many of them were trained on
     held_out  which rows of `fit` were kept for validation, counted from 0
     judged    what these told of a reader of digits; None for any other
     examples  some of the digits trained on; None where they are none
@@ -62,6 +63,7 @@ class Fitted:
     card: Card
     images: bool = True
     given: int = 0
+    learned: int = 0
     held_out: Rows = field(default_factory=lambda: np.empty(0, np.int64))
     judged: dict[str, Any] | None = None
     examples: Digits | None = None
@@ -97,11 +99,10 @@ class Fitted:
                     progress.show(epoch)
         training.network.load_state_dict(training.best)
         training.best = {}  # the network has them now
-        if first:  # what is given later has none held out, and leaves what was as it is
+        share = self.card.training.validation  # what is given later has none held out
+        if first:
             share = settings.validation if len(held_out) else 0.0
-            recorded = replace(self.card.training, validation=share)
-            self.card = replace(self.card, training=recorded)
-        self.card = replace(self.card, held_out=None)
+        self.card = replace(self.card, training=replace(settings, validation=share), held_out=None)
         self.card = calibrate(self.card, training.network, train, validation)
         _move(training, torch.device("cpu"))
         self.seconds += perf_counter() - began
@@ -113,6 +114,7 @@ class Fitted:
         }
         self.images = self.images and are_images(rows)
         self.given += len(rows)
+        self.learned += len(kept)
         self.held_out, self.judged, self.examples = held_out, None, None
         if self.images and _are_digits(self.classes):
             digits = Digits(_pixels(rows), codes)
@@ -158,8 +160,8 @@ class Fitted:
             model=card.model,
             training=card.training,
         )
-        data = {"name": SOURCE, "rows": self.given}
-        runfolder.write_config(folder, plan, self.held_out.tolist(), data=data, **self.machine)
+        facts = {"data": {"name": SOURCE, "rows": self.given}, "trained_on": self.learned}
+        runfolder.write_config(folder, plan, self.held_out.tolist(), **facts, **self.machine)
         history.write(folder / "history.csv", self.training.history)
         checkpoint.save(folder / "model.safetensors", network.state_dict(), card)
         images = torch.from_numpy(self.examples.images.reshape(-1, PIXELS))

@@ -17,7 +17,7 @@ from digitmlp.errors import DataError
 from digitmlp.metrics import percent
 
 FIGURES = ("samples", "curves", "confusion", "most-wrong", "calibration", "weights")
-SUSPECTS = 15  # shown; suspects.csv has them all
+SUSPECTS = 15  # shown, of those in suspects.csv
 SUSPECT_COLUMNS = ["row", "label", "prediction", "probability"]
 
 
@@ -59,11 +59,14 @@ def _settings(path: Path) -> dict[str, Any]:
     config = runfolder.read_json(path)
     with _expecting(path):
         model, training, held_out = config["model"], config["training"], config["validation_rows"]
-        layers = [model["inputs"], *model["hidden"], model["classes"]]
+        outputs = model["classes"] + model.get("nothing", False)
+        layers = [model["inputs"], *model["hidden"], outputs]
         deformed = training.get("augment") or {}
         return {
             "preset": config["preset"],
             "data": Path(config["data"]["name"]).name,
+            "begun_with": _shown(config.get("from")),
+            "teachers": [_shown(path) for path in config.get("teacher", ())],
             "also": [Path(more["source"]).name for more in config.get("also", ())],
             "data_sha256": config["data"]["sha256"],
             "network": "–".join(map(str, layers)),
@@ -84,6 +87,14 @@ def _settings(path: Path) -> dict[str, Any]:
             },
             "versions": dict(config["versions"]),
         }
+
+
+def _shown(model: str | None) -> str | None:
+    """Return what to call the path of a run or of its weights; None for none."""
+    if model is None:
+        return None
+    path = Path(model)
+    return path.parent.name if path.name == "model.safetensors" else path.name
 
 
 def _measured(path: Path) -> dict[str, Any]:
