@@ -10,13 +10,13 @@ PYTHON ?= python3
 DATA ?= uci
 PRESET ?= fast
 BIN := .venv/bin
-# Threads that wait sleep, so that tests stay quick where something else computes.
-export OMP_WAIT_POLICY ?= PASSIVE
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 run: .venv/train
 	$(BIN)/digitmlp train "$(DATA)" --preset "$(PRESET)"
 
+# Threads that wait sleep, so that tests stay quick where something else computes.
+test: export OMP_WAIT_POLICY ?= PASSIVE
 test: .venv/dev
 	$(BIN)/python -m pytest
 

@@ -105,7 +105,7 @@ def drawings(recognizer: digitmlp.Recognizer) -> Load:
         sheet = Image.new("L", (300, 200), 255)
         ImageDraw.Draw(sheet).line(points[:count], fill=0, width=9, joint="curve")
         body = b"P5 300 200 255\n" + sheet.tobytes()
-        reading = read_picture(Upload(body, "picture"), recognizer, explain=True)
+        reading = read_picture(Upload(body, "picture"), recognizer, single=False, explain=True)
         expected = json.dumps(
             {"picture": "picture", "text": reading["text"]}, separators=(",", ":")
         )

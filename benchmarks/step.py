@@ -2,11 +2,14 @@
 
 import itertools
 import json
+import os
 import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as `digitmlp train` sets them
+os.environ.setdefault("OMP_PROC_BIND", "true")
 import torch
 from torch.profiler import ProfilerActivity, profile
 

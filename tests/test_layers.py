@@ -20,7 +20,6 @@ LAYERS = """
     limits bodies batching telemetry gate apidoc serve server
     cli
 """.split()
-LIGHT = {"torch", "sklearn", "matplotlib", "safetensors", "jinja2", "onnx", "pyarrow"}
 
 
 def imports(name: str) -> set[str]:

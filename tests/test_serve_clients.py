@@ -122,9 +122,8 @@ def test_200_clients_at_once_get_the_serial_answers(service, recognizer, images)
 
     with ThreadPoolExecutor(200) as clients:
         for row, answer in clients.map(one, range(200)):
-            if answer.status == 503:
-                assert answer.headers["retry-after"] == "1"
-            elif row % 10 == 0:
+            assert answer.status == 200
+            if row % 10 == 0:
                 assert answer.json == serial[0]
             else:
                 assert answer.json["digits"] == [expected[row]]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 
 import numpy as np
@@ -72,6 +73,34 @@ def test_run_learns_from_runs_records_them_and_resumes_with_them_alone(tmp_path,
     assert models(resume(student)) == whole
     with pytest.raises(ConfigError, match="but: teacher "):
         resume(student, teacher=teachers[:1])
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_long_run_says_how_long_teachers_included_and_ends_the_same(tmp_path, monkeypatch, capsys):
+    kaggle = write_csv(tmp_path / "train.csv", make_digits(200))
+    teacher = train(kaggle, tmp_path / "teacher")
+    monkeypatch.setattr("digitmlp.run.LONG_RUN", 0)
+    asked = []
+    answer = Teacher.__call__
+
+    def ask(self, images):
+        asked.append(len(images))
+        return answer(self, images)
+
+    monkeypatch.setattr(Teacher, "__call__", ask)
+    runs = []
+    for options in ({}, {"teacher": [teacher]}):
+        capsys.readouterr()
+        asked.clear()
+        told = train(kaggle, tmp_path / f"told{len(options)}", **options)
+        assert re.search(r"3 epochs will take about \d+ minutes here", capsys.readouterr().err)
+        steps = 30 + 12  # of the training, and of the trial on six batches
+        assert len(asked) == (steps if options else 0)
+        with monkeypatch.context() as patch:
+            patch.setattr("digitmlp.run.LONG_RUN", float("inf"))
+            runs += [told, train(kaggle, tmp_path / f"short{len(options)}", **options)]
+    assert models(runs[0]) == models(runs[1]) != models(runs[2])
+    assert models(runs[2]) == models(runs[3])
 
 
 def test_answers_are_learned_by_cross_entropy():

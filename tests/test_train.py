@@ -93,9 +93,9 @@ def test_first_steps_are_those_of_a_plain_torch_loop():
     torch.testing.assert_close(training.network.linears[0].weight[0].T, first.weight)
 
 
-def test_short_last_batch_weighs_by_its_size():
+def test_loss_of_an_epoch_is_that_of_all_rows():
     frozen = dataclasses.replace(QUICK, epochs=1, learning_rate=1e-12, batch_size=32)
-    train = batch(70)  # 32 + 32 + 6
+    train = batch(70)  # 23 + 23 + 24
     model = ModelConfig(hidden=(16,), norm="none")
     training = loop.start(model, frozen, CPU)
     expected, _ = loop.evaluate(training.network, train)
