@@ -1,4 +1,4 @@
-"""The benchmarks take hours and run by hand; so that what they call is still there is seen here."""
+"""The benchmarks take hours and run by hand: here is seen that what they import is still there."""
 
 import importlib
 from pathlib import Path

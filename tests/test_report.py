@@ -209,7 +209,7 @@ def test_report_says_whom_a_run_learned_from(tmp_path):
     assert "784–64–32–11, with" in text
     learned = "begun with the weights of first, by the answers of best-1 and best-2; 1,003 more"
     assert learned in text
-    assert "training accuracy is agreement with the teacher" in text
+    assert "training accuracy is agreement with it" in text
     plain = page(make(tmp_path / "plain")).text
     assert "begun with" not in plain
     assert "teacher" not in plain

@@ -13,7 +13,7 @@ from training import models, resume, train
 
 from digitmlp import train as loop
 from digitmlp.card import Card
-from digitmlp.checkpoint import load_committee, save
+from digitmlp.checkpoint import load_committee, load_network, save
 from digitmlp.config import AugmentConfig, ModelConfig, TrainConfig
 from digitmlp.errors import ConfigError, DataError, ModelError
 from digitmlp.hands import HANDS
@@ -25,9 +25,9 @@ CPU = torch.device("cpu")
 QUICK = TrainConfig(epochs=10, batch_size=32, learning_rate=3e-3, precision="float32")
 
 
-def taught(train: Batch, model: ModelConfig, config=QUICK, **options) -> loop.Training:
-    training = loop.start(model, config, CPU)
-    list(loop.fit(training, train, None, config, **options))
+def taught(train: Batch, model: ModelConfig, **options) -> loop.Training:
+    training = loop.start(model, QUICK, CPU)
+    list(loop.fit(training, train, None, QUICK, **options))
     return training
 
 
@@ -103,12 +103,15 @@ def test_long_run_says_how_long_teachers_included_and_ends_the_same(tmp_path, mo
     assert models(runs[2]) == models(runs[3])
 
 
-def test_answers_are_learned_by_cross_entropy():
-    """A squared hinge would ask for logits of at most ±2: nothing of how sure a teacher is."""
-    form, hinged = ModelConfig(hidden=(16,)), dataclasses.replace(QUICK, loss="squared-hinge")
-    teacher = taught(digits(), form).network
-    students = [taught(digits(), form, config, teacher=teacher) for config in (QUICK, hinged)]
-    assert torch.equal(*(student.network.first_layer() for student in students))
+@pytest.mark.usefixtures("without_pictures")
+def test_answers_are_learned_by_cross_entropy_and_that_is_recorded(tmp_path):
+    kaggle = write_csv(tmp_path / "train.csv", make_digits(200))
+    teacher = train(kaggle, tmp_path / "teacher", preset="best", validation=0.2)
+    options = {"preset": "best", "validation": 0.2, "seed": 3, "split_seed": 302}
+    student = train(kaggle, tmp_path / "student", teacher=[teacher], **options)
+    losses = [load_network(folder)[1].training.loss for folder in (teacher, student)]
+    assert losses == ["squared-hinge", "cross-entropy"]
+    assert models(resume(student)) == models(student)
 
 
 def test_what_learned_digits_that_are_held_out_here_is_no_teacher_nor_a_beginning(

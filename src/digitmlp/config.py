@@ -121,7 +121,7 @@ class TrainConfig:
     weight_decay: float = setting(0.0, "decoupled (AdamW), on weight matrices only")
     loss: Loss = setting(
         "cross-entropy",
-        "what training lowers; a teacher's answers are learned by cross-entropy all the same",
+        "what training lowers; with a teacher always cross-entropy",
     )
     label_smoothing: float = setting(0.0, "probability spread evenly over all classes")
     augment: AugmentConfig | None = setting(None, "deformation of the training images")

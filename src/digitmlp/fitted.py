@@ -49,7 +49,7 @@ class Fitted:
     card      settings of network and training; temperature and threshold as of now
     images    whether all rows so far were images (see `are_images`)
     given     how many rows there were so far, of all calls
-    learned   how many of them were trained on
+    learned   how many digits were trained on, those of two calls alike counted once
     held_out  which rows of `fit` were kept for validation, counted from 0
     judged    what these told of a reader of digits; None for any other
     examples  some of the digits trained on; None where they are none
@@ -114,7 +114,6 @@ class Fitted:
         }
         self.images = self.images and are_images(rows)
         self.given += len(rows)
-        self.learned += len(kept)
         self.held_out, self.judged, self.examples = held_out, None, None
         if self.images and _are_digits(self.classes):
             digits = Digits(_pixels(rows), codes)
@@ -122,8 +121,10 @@ class Fitted:
             digest = digits.digest()
             if first:
                 self.card = replace(self.card, data=digest)
+                self.learned = len(kept)
             elif digest not in self.card.also:
                 self.card = replace(self.card, also=(*self.card.also, digest))
+                self.learned += len(kept)
             chances = self.probabilities(rows[held_out]).astype(np.float32)
             self.judged = results.judge(chances, codes[held_out])
 

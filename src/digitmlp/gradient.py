@@ -23,8 +23,8 @@ def backpropagate(
     images    (B, inputs)
     targets   (B, outputs): the probability wanted of each class, or of what is no digit
     loss      squared-hinge: Σ over the outputs of max(0, 1 ± logit / 2)², minus for the class that
-              is wanted; probabilities weigh the two. What is right by enough teaches no more. The
-              logits are halved because then their softmax is nearly calibrated
+              is wanted; probabilities weigh the two. What is right by enough teaches no more. Of
+              logits halved, the softmax needs no more correction than cross-entropy's does
     kind      bfloat16: activations and weights are rounded to it, and what is multiplied is added
               up in float32; parameters, moments of BatchNorm and the loss stay float32
     Each member of a committee has its own gradient; loss and hits are the members' mean.

@@ -61,6 +61,8 @@ def train(
         device=plan.device if device == "auto" else device,
         threads=threads or plan.threads,
     )
+    if plan.teacher:  # how sure it is, no hinge would learn: that asks for logits of at most ±2
+        plan = replace(plan, training=replace(plan.training, loss="cross-entropy"))
     chosen = choose_device(plan.device)
     if plan.threads:
         torch.set_num_threads(plan.threads)

@@ -71,7 +71,7 @@ def claimed(out: Path | None, preset: str, resume: bool) -> Iterator[Path]:
         lock = files.FolderLock(state / "lock")
     except OSError as error:
         raise OutputError(
-            f"{error.filename or out}: cannot be written: {error.strerror}"
+            f"{error.filename or out or RUNS}: cannot be written: {error.strerror}"
         ) from error
     with lock:
         for leftover in folder.rglob(".*.tmp"):  # of a process killed while it wrote

@@ -41,6 +41,7 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._begun = False  # a request, whose end has not come
+        self._ended = False  # a request, in the data received last
         self._in_head = False
         self._head = 0  # bytes of the head so far
         self._progress = 0  # bytes since the timer was set
@@ -66,11 +67,11 @@ class Protocol(HttpToolsProtocol):
             self._unread.cancel()
 
     def data_received(self, data: bytes) -> None:
-        is_head = self._in_head or not self._begun  # else the data begins with the end of a body
+        self._ended = False
         super().data_received(data)
         if self.transport.is_closing():
             return
-        if is_head and self._in_head:
+        if self._in_head and not self._ended:  # else most of it may be a body's
             self._head += len(data)
             if self._head > self.limits.head:
                 self._refuse_head()
@@ -88,14 +89,15 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._head = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        lines = [self.url, *(part for header in self.headers for part in header)]
+        self._head = sum(map(len, lines)) + 2 * len(lines)  # and a colon or an end of line each
         if self._head > self.limits.head:
             raise ValueError("the head is too long")  # which ends its parsing
         self._in_head = False
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        self._begun = False
+        self._begun, self._ended = False, True
         super().on_message_complete()
 
     def on_response_complete(self) -> None:

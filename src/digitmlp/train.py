@@ -83,7 +83,6 @@ def fit(
     """
     device, model = train.images.device, training.network.config
     augment = Augment(config.augment, device) if config.augment else None
-    loss: Loss = "cross-entropy" if teacher else config.loss  # a hinge cannot learn log odds
     bounds = batch_bounds(len(train), config.batch_size)
     own = len(train) if taught_rows is None else taught_rows
     shown = sum(end - first + made_up(end - first, config) for first, end in bounds)  # an epoch
@@ -106,20 +105,22 @@ def fit(
                 by_label = rows >= own
                 images, targets = lesson(batch, by_label, model, config, random, augment, taught)
                 rate = learning_rate(done + step, total_epochs * len(bounds), config)
-                training.totals += train_step(training, images, targets, loss, rate, products)
+                training.totals += train_step(
+                    training, images, targets, config.loss, rate, products
+                )
                 training.step = step + 1
                 training.seconds += time.perf_counter() - began
             began = time.perf_counter()
-            entropy, hits = (total / shown for total in training.totals.tolist())  # waits
+            loss, hits = (total / shown for total in training.totals.tolist())  # waits
             training.seconds += time.perf_counter() - began
-        if not math.isfinite(entropy):
+        if not math.isfinite(loss):
             raise DigitmlpError(
-                f"training diverged: the loss of epoch {number} is {entropy}; "
+                f"training diverged: the loss of epoch {number} is {loss}; "
                 "take a lower --learning-rate"
             )
         candidate = averaged(training, number, total_epochs, config)
         judged = evaluate(candidate, validation) if validation else (None, None)
-        epoch = Epoch(number, training.seconds, rate, entropy, hits, *judged)
+        epoch = Epoch(number, training.seconds, rate, loss, hits, *judged)
         if is_best(epoch, training.history, config):
             training.best = {name: value.clone() for name, value in candidate.state_dict().items()}
             training.best_epoch = number

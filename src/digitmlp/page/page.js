@@ -10,6 +10,7 @@ const marks = $("marks");
 const sent = new OffscreenCanvas(1, 1);
 const strokes = []; // each {width, points: [[x, y], …]}, in units of the sheet
 let pen = null; // the stroke being drawn
+let cleared = 0; // how often strokes or a photo were taken away
 let finger = null; // the pointer that draws it
 let cursor = null; // [x, y] of the pen that keys move
 let photo = null; // {file, image, size, before: the strokes in whose place it is}
@@ -143,18 +144,18 @@ async function read() {
       show([]);
       continue;
     }
-    const file = photo?.file;
+    const [file, before] = [photo?.file, cleared];
     const body = file ?? snapshot();
     const type = file ? file.type || "application/octet-stream" : "image/x-portable-graymap";
     try {
       const headers = { "content-type": type };
       const response = await fetch("v1/read?explain=true", { method: "POST", headers, body });
       const answer = await response.json();
-      if (file !== photo?.file) continue; // by now there is something else to read
+      if (before !== cleared) continue; // by now there is something else to read
       if (response.ok) show(answer.numbers);
       else show([], answer.error);
     } catch {
-      if (file !== photo?.file) continue;
+      if (before !== cleared) continue;
       show([], "The server does not answer. Is it still running?");
     }
   }
@@ -353,6 +354,7 @@ function undo() {
     clear();
     strokes.push(...before);
   } else strokes.pop();
+  cleared += 1;
   pen = null;
   changed();
 }
@@ -360,6 +362,7 @@ function undo() {
 function clear() {
   photo?.image?.close();
   strokes.length = 0;
+  cleared += 1;
   pen = photo = null;
   show([]);
 }
@@ -425,18 +428,23 @@ async function introduce() {
   $("model").textContent = parts.join(" ");
 }
 
+let fitted = 0; // the height for which the drawing was made or made smaller
+
 function fit() {
   // A sheet that has become flatter, as on a phone that was turned, still shows all of the drawing.
-  const lowest = Math.max(0, ...strokes.flatMap(
-    ({ points, width }) => points.map(([, y]) => y + width / 2)));
+  const drawn = photo ? photo.before : strokes;
+  const lowest = Math.min(fitted, Math.max(0, ...drawn.flatMap(
+    ({ points, width }) => points.map(([, y]) => y + width / 2))));
   if (lowest > height()) {
     const by = 0.98 * height() / lowest;
-    for (const stroke of strokes) {
+    pen = null; // what it draws from here on would not fit to what it has drawn
+    for (const stroke of drawn) {
       stroke.width *= by;
       stroke.points = stroke.points.map(([x, y]) => [SHEET / 2 + (x - SHEET / 2) * by, y * by]);
     }
     read();
   }
+  fitted = height();
   paint();
 }
 
