@@ -7,8 +7,8 @@ from scipy.ndimage import label
 
 from digitmlp.judge import Judge
 from digitmlp.layout import find_lines
-from digitmlp.pieces import find_pieces
-from digitmlp.segment import read_lines
+from digitmlp.pieces import Pieces, find_pieces
+from digitmlp.segment import PER_CUT, PER_DIGIT, PER_JOIN, _candidates, read_lines
 
 
 def two_rings() -> np.ndarray:
@@ -95,3 +95,26 @@ def test_strokes_beside_each_other_are_ones_only_where_they_share_few_columns(ap
 
     assert len(find_pieces(np.asarray(picture))) == 2
     assert read(np.asarray(picture), recognize) == [text]
+
+
+def test_tightness_is_that_of_the_piece_that_is_cut():
+    """A narrow stroke joined to the near half of a wide piece, and the mirror image of both."""
+    narrow, wide, height = [0, 0, 8, 60], [20, 0, 90, 60], 60
+    halves = [20, 0, 55, 60], [55, 0, 90, 60]
+    flat = np.zeros((60, 100), np.uint8)
+    costs = []
+    for mirrored in (False, True):
+        boxes, owners = [narrow, *halves], [0, 1, 1]
+        both = [narrow, wide]
+        if mirrored:
+            boxes, owners, both = (turned[::-1] for turned in (boxes, owners, both))
+            boxes, both = (
+                [[90 - right, 0, 90 - left, 60] for left, _, right, _ in given]
+                for given in (boxes, both)
+            )
+            owners = [0, 0, 1]
+        line, atoms = (Pieces(flat, flat, np.array(given), height) for given in (both, boxes))
+        place = (1, 3) if mirrored else (0, 2)
+        found = _candidates(line, atoms, owners, set(), height)
+        costs += [each.cost for each in found if (each.first, each.end) == place]
+    assert costs[0] == costs[1] == PER_DIGIT + PER_JOIN + PER_CUT
