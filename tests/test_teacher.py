@@ -143,6 +143,23 @@ def test_what_learned_digits_that_are_held_out_here_is_no_teacher_nor_a_beginnin
     train(data, tmp_path / "elsewhere", teacher=[train(more, tmp_path / "far")])
 
 
+@pytest.mark.usefixtures("without_pictures")
+def test_what_learned_the_test_part_is_no_teacher_nor_a_beginning(tmp_path):
+    low, rest = (make_digits(200).select(np.arange(100) + first) for first in (0, 100))
+    data = tmp_path / "digits.npz"
+    np.savez(data, x_train=low.images, y_train=low.labels, x_test=rest.images, y_test=rest.labels)
+    spied = train(write_csv(tmp_path / "rest.csv", rest), tmp_path / "spied")
+    for given in ({"fine_tune": spied}, {"teacher": [spied]}):
+        with pytest.raises(DataError) as refused:
+            train(data, tmp_path / "run", **given)
+        assert str(refused.value) == (
+            f"{spied}: it learned the test part of {data}, which would make this run look better "
+            "than it is: give another, or DATA without that part"
+        )
+    fair = train(data, tmp_path / "fair")
+    train(data, tmp_path / "run", teacher=[fair])
+
+
 def test_teachers_of_different_forms_are_no_committee(tmp_path):
     paths = []
     for number, hidden in enumerate([(16,), (8,)]):
