@@ -8,7 +8,6 @@ import numpy as np
 from digitmlp import checkpoint, config, runfolder
 from digitmlp import train as loop
 from digitmlp.card import Card
-from digitmlp.digits import Digits, Source, concatenate
 from digitmlp.errors import ConfigError, DataError, ModelError
 from digitmlp.job import Job
 from digitmlp.model import MLP
@@ -64,7 +63,8 @@ def _refuse_learned(job: Job, path: str, card: Card) -> None:
     """Raise DataError where the network of this card has learned digits that are held out here, or
     those of the test part, where that has labels.
     """
-    if _digest_of_test(job.source) in (card.data, *card.also):
+    tested = job.source.read_labelled_test()
+    if tested is not None and tested.digest() in (card.data, *card.also):
         raise DataError(
             f"{path}: it learned the test part of {job.source.name}, which would make this run "
             "look better than it is: give another, or DATA without that part"
@@ -84,10 +84,3 @@ def _refuse_learned(job: Job, path: str, card: Card) -> None:
             f"{path}: it learned {shared:,} of the {len(job.validation_rows):,} digits held out "
             f"here, which would make this run look better than it is: {remedy}"
         )
-
-
-def _digest_of_test(source: Source) -> str | None:
-    """Return the digest of the test part; None where there is none, or none with labels."""
-    if source.test is None or next(source.test(), Digits.none()).labels is None:
-        return None
-    return concatenate(list(source.test())).digest()

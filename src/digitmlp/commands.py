@@ -28,10 +28,11 @@ def evaluate(
     """
     loaded = recognizer.load(model, threads)
     source = sources.open_source(data)
-    tested = source.test is not None and next(source.test(), Digits.none()).labels is not None
-    digits = concatenate(list(source.stream_test())) if tested else source.read_train()
+    tested = source.read_labelled_test()
+    digits = source.read_train() if tested is None else tested
     if include_training:
-        digits = concatenate([source.read_train(), digits]) if tested and source.train else digits
+        if tested is not None and source.train:
+            digits = concatenate([source.read_train(), tested])
     elif (digest := digits.digest()) in loaded.card.also:
         raise DataError(
             f"{source.name}: the model was trained on all of these rows; give other data, or "

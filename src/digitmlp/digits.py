@@ -106,6 +106,12 @@ class Source:
             return None
         return concatenate(list(self.test()))
 
+    def read_labelled_test(self) -> Digits | None:
+        """Return the whole test part where it has labels, else None."""
+        if self.test is None or next(self.test(), Digits.none()).labels is None:
+            return None
+        return self.read_test()
+
 
 def concatenate(batches: list[Digits]) -> Digits:
     """Return the batches as one; they agree in having labels and names. No batch: no digits."""

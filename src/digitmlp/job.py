@@ -111,10 +111,8 @@ def _read_more(also: Sequence[str], source: Source, held_out: Images) -> list[Di
     first source. Raises DataError where a digit is one of those on which that is measured.
     """
     measured = [(held_out, "held out of {} for validation", ", or --validation 0")] if also else []
-    for batch in source.test() if source.test and also else ():
-        if batch.labels is None:
-            break
-        measured.append((batch.images, "in the test part of {}", ""))
+    if also and (tested := source.read_labelled_test()) is not None:
+        measured.append((tested.images, "in the test part of {}", ""))
     parts = []
     for name in also:
         more = sources.open_source(name)
