@@ -112,7 +112,7 @@ def _drawn(
 class Templates:
     """Recognizes these digits by their likeness to how they are drawn here."""
 
-    threshold = 0.0
+    threshold, threshold_of_views = 0.0, 1.0
 
     def recognize(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         likeness = np.stack([_softened(images) @ known.T for known in _templates()]).max(0)

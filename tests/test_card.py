@@ -16,6 +16,7 @@ CARD = Card(
     data="ab" * 32,
     temperature=1.25,
     threshold=-0.5,
+    threshold_of_views=0.5,
     extra={"step": 3},
 )
 
@@ -77,15 +78,17 @@ def test_what_is_no_card_is_refused(text):
 @pytest.mark.parametrize(
     ("older", "unknown"),
     [
-        (1, ["also", "averaged", "local", "loss"]),
-        (2, ["averaged", "local", "loss"]),
-        (3, ["local", "loss"]),
-        (4, ["loss"]),
+        (1, ["threshold_of_views", "also", "averaged", "local", "loss"]),
+        (2, ["threshold_of_views", "averaged", "local", "loss"]),
+        (3, ["threshold_of_views", "local", "loss"]),
+        (4, ["threshold_of_views", "loss"]),
+        (5, ["threshold_of_views"]),
     ],
 )
 def test_card_of_an_older_format_which_knows_less_is_read(older, unknown):
     training = TrainConfig(schedule="one-cycle", averaged=0.5, local=3, loss="squared-hinge")
-    card = Card(model=ModelConfig(), training=training, data="d", also=("a", "b"))
+    known = {"threshold": 1.5, "threshold_of_views": 3.5, "also": ("a", "b")}
+    card = Card(model=ModelConfig(), training=training, data="d", **known)
     facts = json.loads(card.to_text()) | {"format": older}
     for name in unknown:
         (facts if name in facts else facts["training"]).pop(name)
@@ -93,5 +96,6 @@ def test_card_of_an_older_format_which_knows_less_is_read(older, unknown):
     assert read.also == (() if "also" in unknown else ("a", "b"))
     assert read.training.averaged == (0 if "averaged" in unknown else 0.5)
     assert read.training.local == (0 if "local" in unknown else 3)
-    assert read.training.loss == "cross-entropy"
-    assert replace(read, also=card.also, training=training) == card
+    assert read.training.loss == ("cross-entropy" if "loss" in unknown else "squared-hinge")
+    assert read.threshold_of_views == 1.5  # as without views
+    assert replace(read, training=training, **known) == card

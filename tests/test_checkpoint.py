@@ -233,10 +233,10 @@ def test_weights_that_do_not_fit_are_named(tmp_path, tensors, sentence):
 
 
 def test_newer_format_is_named(saved):
-    content = saved.read_bytes().replace(rb"\"format\":5", rb"\"format\":9")
+    content = saved.read_bytes().replace(rb"\"format\":6", rb"\"format\":9")
     saved.write_bytes(files.seal(re.sub(b"sha256:[0-9a-f]{64}", b"sha256:" + b"0" * 64, content)))
     assert refusal(saved) == (
-        "written in format 9, this version of digitmlp reads up to 5; install a newer one"
+        "written in format 9, this version of digitmlp reads up to 6; install a newer one"
     )
 
 

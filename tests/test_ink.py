@@ -9,7 +9,6 @@ from digitmlp.components import find_components, parents
 from digitmlp.cuts import cut
 from digitmlp.glyph import narrowed, stroke_thickness, to_digit
 from digitmlp.ink import WEAK, find_ink
-from digitmlp.judge import Judge
 from digitmlp.layout import SMALL, find_lines
 from digitmlp.pieces import cut_out, find_pieces
 from digitmlp.ruled import ruled_lines, run_lengths
@@ -214,24 +213,6 @@ def test_a_cut_follows_the_gap_between_digits_that_no_straight_line_parts():
     ink = np.where(left | right | touching, np.uint8(255), np.uint8(0))
     atoms, _ = cut(find_pieces(ink), [0], set(), 60)
     assert not set(atoms.labels[left]) & set(atoms.labels[right])
-
-
-@pytest.mark.parametrize(("margin", "looks"), [(0, 2), (20, 1)])
-def test_a_picture_cut_to_its_ink_is_looked_at_half_as_wide_too(margin, looks):
-    page = write("0", size=(200, 200))
-    left, top, right, bottom = page.boxes[0]
-    cut_to_ink = page.ink[top:bottom, left:right]
-    pieces = find_pieces(np.pad(cut_to_ink, margin) * np.uint8(255))
-    seen = []
-
-    def recognize(images):
-        seen.extend(images)
-        widths = (images > 0).any(1).sum(1)
-        return np.eye(10, dtype=np.float32)[np.zeros(len(images), int)], -widths
-
-    (glyph,) = Judge(recognize, 0)(pieces, [[0]])
-    assert len(seen) == looks
-    np.testing.assert_array_equal(glyph.image, seen[-1])  # the narrow one scores higher
 
 
 def test_a_thin_line_with_gaps_is_a_line_of_the_paper():

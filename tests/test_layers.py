@@ -12,7 +12,7 @@ LAYERS = """
     errors interrupt config presets files digits history progress card runfolder
     picture components windows ruled ink pieces sheet glyph
     checks csvfile kaggle idx arrays folder uci mnist sources
-    metrics recognizer layout judge cuts segment reading explain
+    metrics recognizer views layout judge cuts segment reading explain
     split strokes hands augment outliers
     products model local gradient adam teacher device train calibrate checkpoint export
     drawing figures report results job begin run fitted estimator

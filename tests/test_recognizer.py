@@ -247,11 +247,11 @@ def with_card(whole: bytes, change) -> onnx.ModelProto:
     ("change", "sentence"),
     [
         (
-            lambda text: text.replace('"format":5', '"format":9'),
-            "written in format 9, this version of digitmlp reads up to 5; install a newer one",
+            lambda text: text.replace('"format":6', '"format":9'),
+            "written in format 9, this version of digitmlp reads up to 6; install a newer one",
         ),
         (
-            lambda text: text.replace('"format":5,', ""),
+            lambda text: text.replace('"format":6,', ""),
             "its metadata is not digitmlp's: 'format' is missing",
         ),
         (

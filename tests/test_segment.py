@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 from scipy.ndimage import label
+from strokes import write
 
 from digitmlp.judge import Judge
 from digitmlp.layout import find_lines
@@ -23,7 +24,7 @@ def two_rings() -> np.ndarray:
 def read(ink: np.ndarray, recognize) -> list[str]:
     """Return each line's digits, a ? for what is none."""
     pieces = find_pieces(ink)
-    lines = read_lines(pieces, find_lines(pieces.boxes, pieces.height), Judge(recognize, 0))
+    lines = read_lines(pieces, find_lines(pieces.boxes, pieces.height), Judge(recognize, 0, 0))
     return [
         "".join(str(glyph.digit) if glyph.is_digit else "?" for glyph in line) for line in lines
     ]
@@ -33,13 +34,27 @@ def read(ink: np.ndarray, recognize) -> list[str]:
 def test_a_piece_is_cut_only_into_digits_beyond_doubt(score, text):
     def recognize(images):
         wide, high = ((images > 127).any(axis).sum(1) for axis in (1, 2))
-        is_whole = wide > 1.3 * high
+        is_whole = wide > high  # in any view
         probabilities = np.full((len(images), 10), 0.001, np.float32)
         probabilities[:, 0] = 0.991
         return probabilities, np.where(is_whole, -6, score).astype(np.float32)
 
     assert len(find_pieces(two_rings())) == 1
     assert read(two_rings(), recognize) == [text]
+
+
+def test_a_piece_is_a_digit_if_it_is_one_in_another_view():
+    seen = []
+
+    def recognize(images):
+        score = -1 if not seen else 9
+        seen.append(len(images))
+        probabilities = np.full((len(images), 10), 0.001, np.float32)
+        probabilities[:, 3] = 0.991
+        return probabilities, np.full(len(images), score, np.float32)
+
+    assert read(write("3").ink * np.uint8(255), recognize) == ["3"]
+    assert seen == [1, 8]
 
 
 def two_hooks(right: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from digitmlp.config import ModelConfig, TrainConfig
 from digitmlp.errors import ModelError
 
 KEY = "digitmlp"  # of the metadata entry that holds the card
-FORMAT = 5  # raised when files written from then on can no longer be read by older versions
+FORMAT = 6  # raised when files written from then on can no longer be read by older versions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +22,7 @@ class Card:
     temperature  divides the logits (of a committee: the log probabilities) before the softmax
                  (Guo et al. 2017); fitted on validation rows
     threshold    a score below it is no digit: 1 in 400 of the validation digits scores lower
+    threshold_of_views  the same of the best score among an image and its views: 1 in 250
     held_out     what the network, before weights were rounded, read of the validation rows: count,
                  accuracy (0 to 1); None where there were none, and of a committee of several runs
     extra        of a training state: what more it needs to go on
@@ -33,6 +34,7 @@ class Card:
     also: tuple[str, ...] = ()
     temperature: float = 1.0
     threshold: float = 0.0
+    threshold_of_views: float = 0.0
     held_out: dict[str, float] | None = None
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -61,6 +63,7 @@ class Card:
             model = config.from_dict(ModelConfig, facts.pop("model"))
             training = config.from_dict(TrainConfig, facts.pop("training"))
             also = tuple(facts.pop("also", ()))  # format 1 has none
+            facts.setdefault("threshold_of_views", facts["threshold"])  # before format 6
             return Card(model=model, training=training, also=also, **facts)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else error

@@ -10,6 +10,9 @@ from PIL import Image
 from digitmlp.digits import Images
 from digitmlp.glyph import narrowed, to_digit
 from digitmlp.pieces import Boxes, Pieces, around, cut_out
+from digitmlp.views import views
+
+CLEAR = 3.0  # margin from which no other view is looked at
 
 Floats = NDArray[np.float32]
 
@@ -47,17 +50,25 @@ class Glyph:
 class Judge:
     """A model that tells digits, and how it is shown them.
 
-    recognize  gives probabilities (n, 10) and scores (n,) of images (n, 28, 28)
-    threshold  a score below it is no digit
-    turn       degrees by which ink is turned counterclockwise first
+    recognize           gives probabilities (n, 10) and scores (n,) of images (n, 28, 28)
+    threshold           a score below it is no digit
+    threshold_of_views  the same of what is looked at closely
+    turn                degrees by which ink is turned counterclockwise first
     """
 
     recognize: Callable[[Images], tuple[Floats, Floats]]
     threshold: float
+    threshold_of_views: float
     turn: float = 0.0
 
-    def __call__(self, pieces: Pieces, groups: list[list[int]]) -> list[Glyph]:
-        """Return a glyph for each group of pieces that are taken for one character."""
+    def __call__(
+        self, pieces: Pieces, groups: list[list[int]], *, closely: bool = False
+    ) -> list[Glyph]:
+        """Return a glyph for each group of pieces that are taken for one character.
+
+        closely  whether what may be no digit is looked at in other views as well, of which the
+                 best one counts
+        """
         if not groups:
             return []
         boxes = [around(pieces.boxes[group]) for group in groups]
@@ -65,17 +76,28 @@ class Judge:
         owners: list[int] = []
         for place, (group, box) in enumerate(zip(groups, boxes, strict=True)):
             ink = self._turned(cut_out(pieces, group, box))
-            views = [ink, narrowed(ink)] if _fills(box, pieces.ink.shape) else [ink]
-            images += map(to_digit, views)
-            owners += [place] * len(views)
-        probabilities, scores = self.recognize(np.stack(images))
+            inks = [ink, narrowed(ink)] if _fills(box, pieces.ink.shape) else [ink]
+            images += map(to_digit, inks)
+            owners += [place] * len(inks)
+        threshold = self.threshold_of_views if closely else self.threshold
         best: dict[int, Glyph] = {}
-        for place, image, likely, score in zip(owners, images, probabilities, scores, strict=True):
-            digit = int(likely.argmax())
-            margin = float(score) - self.threshold
-            glyph = Glyph(image, boxes[place], digit, float(likely[digit]), margin)
-            if place not in best or glyph.doubt < best[place].doubt:
-                best[place] = glyph
+
+        def look(images: Images, owners: list[int]) -> None:
+            probabilities, scores = self.recognize(images)
+            for place, image, likely, score in zip(
+                owners, images, probabilities, scores, strict=True
+            ):
+                digit = int(likely.argmax())
+                margin = float(score) - threshold
+                glyph = Glyph(image, boxes[place], digit, float(likely[digit]), margin)
+                if place not in best or glyph.doubt < best[place].doubt:
+                    best[place] = glyph
+
+        look(np.stack(images), owners)
+        unsure = [n for n, place in enumerate(owners) if closely and best[place].margin < CLEAR]
+        if unsure:
+            others = np.rint(views(np.stack([images[n] for n in unsure]))).astype(np.uint8)
+            look(np.concatenate(others), [owners[n] for n in unsure for _ in others[0]])
         return list(best.values())
 
     def _turned(self, ink: NDArray[np.uint8]) -> NDArray[np.uint8]:

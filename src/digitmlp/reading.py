@@ -129,10 +129,12 @@ def read(
     pieces = look(picture.pixels)
     if single:
         group = largest_group(pieces)
-        lines = [Judge(recognizer.recognize, -math.inf)(pieces, [group] if group else [])]
+        judge = Judge(recognizer.recognize, -math.inf, -math.inf)
+        lines = [judge(pieces, [group] if group else [])]
     else:
         found = find_lines(pieces.boxes, pieces.height)
-        lines = read_lines(pieces, found, Judge(recognizer.recognize, recognizer.threshold))
+        judge = Judge(recognizer.recognize, recognizer.threshold, recognizer.threshold_of_views)
+        lines = read_lines(pieces, found, judge)
     scale = pieces.scale * max(picture.size) / max(picture.pixels.shape)
     numbers = []
     for line, glyphs in enumerate(_without_dirt(lines, pieces), 1):

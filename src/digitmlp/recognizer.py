@@ -35,6 +35,7 @@ class Recognizer:
     card       what the model file says of itself
     sha256     the checksum of the file, 64 hexadecimal digits
     threshold  a score below it is no digit
+    threshold_of_views  the same of the best score among an image and its `views`
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Recognizer:
         self.card = card
         self.sha256 = sha256
         self.threshold = card.threshold
+        self.threshold_of_views = card.threshold_of_views
 
     def __repr__(self) -> str:
         return f"<Recognizer {self.card.model.describe()}, {self._path}>"

@@ -92,7 +92,7 @@ def _read_line(pieces: Pieces, line: list[int], judge: Judge) -> list[Glyph]:
         around(pieces.boxes[stack]) for stack in find_stacks(large, pieces.boxes, pieces.height)
     ]
     height = float(np.median(heights(np.array(stacks))))
-    alone = judge(pieces, [[number] for number in line])
+    alone = judge(pieces, [[number] for number in line], closely=True)
     sure = {
         number
         for number, side, glyph in zip(line, sides, alone, strict=True)
