@@ -97,5 +97,5 @@ def test_card_of_an_older_format_which_knows_less_is_read(older, unknown):
     assert read.training.averaged == (0 if "averaged" in unknown else 0.5)
     assert read.training.local == (0 if "local" in unknown else 3)
     assert read.training.loss == ("cross-entropy" if "loss" in unknown else "squared-hinge")
-    assert read.threshold_of_views == 1.5  # as without views
+    assert read.threshold_of_views is None
     assert replace(read, training=training, **known) == card

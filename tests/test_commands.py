@@ -393,6 +393,11 @@ def test_a_committee_is_measured_only_on_what_no_member_learned(command, kaggle,
         assert command("export", one, other, "--out", out)[0] == 0
         card = recognizer.load(out).card
         assert card.held_out is None  # what the first one read is not what both do
+        members = [recognizer.load(run).card for run in (one, other)]
+        for fitted in ("temperature", "threshold", "threshold_of_views"):
+            each = [getattr(member, fitted) for member in members]
+            assert each[0] != each[1]
+            assert getattr(card, fitted) == pytest.approx(sum(each) / 2)
         code, found, err = command("evaluate", kaggle, "--model", out, "--json")
         if accepted:
             rows = json.loads((one / "config.json").read_text())["validation_rows"]

@@ -33,7 +33,7 @@ def a_four() -> Pieces:
 
 
 @pytest.mark.parametrize("first", [4.0, 4.5 + CLEAR])
-def test_closely_what_may_be_no_digit_is_told_by_its_best_view(first):
+def test_closely_what_may_be_no_digit_is_told_by_its_least_doubtful_view(first):
     model = Model((2, first), (7, [0, 1, 2, 9.5, 3, 5, 5, 5]))
     (glyph,) = Judge(model, 1.0, 5.0)(a_four(), [[0]], closely=True)
     assert (glyph.digit, glyph.margin, glyph.is_digit) == (7, 4.5, True)
@@ -55,6 +55,26 @@ def test_no_view_is_looked_at_of_a_clear_digit_or_of_parts(closely, score):
     (glyph,) = Judge(model, 1.0, 5.0)(a_four(), [[0]], closely=closely)
     assert len(model.shown) == 1
     assert (glyph.digit, glyph.margin) == (2, CLEAR if closely else -10)
+
+
+def test_without_a_threshold_of_views_there_are_none():
+    model = Model((2, 4.0), (7, [99] * VIEWS))
+    (glyph,) = Judge(model, 5.0)(a_four(), [[0]], closely=True)
+    assert len(model.shown) == 1
+    assert (glyph.digit, glyph.margin) == (2, -1)
+
+
+def test_a_view_that_is_sure_of_its_digit_counts_more_than_one_of_a_higher_score():
+    def recognize(images):
+        chances = np.full((len(images), 10), 0.002, np.float32)
+        if len(images) == 1:
+            chances[:, 2] = 0.982
+            return chances, np.array([0.0], np.float32)
+        chances[np.arange(VIEWS), [8, 7, *[8] * 6]] = [0.3, 0.982, *[0.3] * 6]
+        return chances, np.array([9, 6, *[0] * 6], np.float32)
+
+    (glyph,) = Judge(recognize, 1.0, 5.0)(a_four(), [[0]], closely=True)
+    assert (glyph.digit, glyph.margin) == (7, 1)
 
 
 def test_each_view_is_told_of_its_own_piece():

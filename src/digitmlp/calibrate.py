@@ -17,7 +17,7 @@ from digitmlp.views import views
 
 REFUSED = 1 / 400  # share of the validation digits that scores below the threshold
 REFUSED_BY_VIEWS = 1 / 250  # the same of the best score among a digit and its views
-VIEWED = 1 / 25  # share of them, those of the lowest scores, whose views are looked at
+VIEWED = 1 / 25  # share of them, of the lowest scores, whose views are looked at: those that count
 LEARNED = 5000  # rows trained on that give the thresholds where none are held out
 
 Scores = NDArray[np.float32]
@@ -35,9 +35,9 @@ def calibrate(card: Card, network: MLP, train: Batch, validation: Batch) -> Card
     card = replace(
         card,
         threshold=float(np.quantile(scores, REFUSED)),
-        threshold_of_views=float(
-            np.quantile(best_of_views(network, images, scores), REFUSED_BY_VIEWS)
-        ),
+        threshold_of_views=None
+        if card.model.inputs != PIXELS  # no images
+        else float(np.quantile(best_of_views(network, images, scores), REFUSED_BY_VIEWS)),
     )
     if not len(validation):
         return card
@@ -51,11 +51,9 @@ def calibrate(card: Card, network: MLP, train: Batch, validation: Batch) -> Card
 
 
 def best_of_views(network: MLP, images: Tensor, scores: Scores) -> Scores:
-    """Return (n,): the scores of images (n, inputs) or, of the lowest ones, the best one among the
-    image and its views; what is no image has none.
+    """Return (n,): the scores of images (n, 784) or, of the lowest ones, the best one among the
+    image and its views.
     """
-    if network.config.inputs != PIXELS:
-        return scores
     best = scores.copy()
     low = np.flatnonzero(scores <= np.quantile(scores, VIEWED))
     seen = torch.from_numpy(views(images[low].cpu().numpy().reshape(-1, SIDE, SIDE)))

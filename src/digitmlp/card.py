@@ -22,7 +22,8 @@ class Card:
     temperature  divides the logits (of a committee: the log probabilities) before the softmax
                  (Guo et al. 2017); fitted on validation rows
     threshold    a score below it is no digit: 1 in 400 of the validation digits scores lower
-    threshold_of_views  the same of the best score among an image and its views: 1 in 250
+    threshold_of_views  the same of the best score among an image and its views: 1 in 250; None
+                 where it is not known, and no views are looked at
     held_out     what the network, before weights were rounded, read of the validation rows: count,
                  accuracy (0 to 1); None where there were none, and of a committee of several runs
     extra        of a training state: what more it needs to go on
@@ -34,7 +35,7 @@ class Card:
     also: tuple[str, ...] = ()
     temperature: float = 1.0
     threshold: float = 0.0
-    threshold_of_views: float = 0.0
+    threshold_of_views: float | None = None
     held_out: dict[str, float] | None = None
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -63,7 +64,6 @@ class Card:
             model = config.from_dict(ModelConfig, facts.pop("model"))
             training = config.from_dict(TrainConfig, facts.pop("training"))
             also = tuple(facts.pop("also", ()))  # format 1 has none
-            facts.setdefault("threshold_of_views", facts["threshold"])  # before format 6
             return Card(model=model, training=training, also=also, **facts)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else error

@@ -193,7 +193,8 @@ def _number(measured: dict[str, Any], part: str, name: str) -> float | None:
 def export(runs: list[Path], out: Path, compact: bool = False) -> Recognizer:
     """Write the run's model.onnx to `out` after checking it; return it loaded.
 
-    Several runs become one committee, whose temperature and thresholds are the means of theirs;
+    Several runs become one committee, whose temperature and thresholds are the means of theirs
+    (the one of views only where all have it);
     with `compact`, weights are rounded to 8 bits.
     """
     run, *others = runs
@@ -224,6 +225,7 @@ def _export_anew(runs: list[Path], out: Path, compact: bool) -> Recognizer:
         for card in cards
         for digest in ((card.data,) * (card.split != cards[0].split) + card.also)
     )
+    of_views = [c.threshold_of_views for c in cards if c.threshold_of_views is not None]
     card = replace(
         cards[0],
         model=network.config,
@@ -231,7 +233,7 @@ def _export_anew(runs: list[Path], out: Path, compact: bool) -> Recognizer:
         held_out=cards[0].held_out if len(cards) == 1 else None,
         temperature=sum(card.temperature for card in cards) / len(cards),
         threshold=sum(card.threshold for card in cards) / len(cards),
-        threshold_of_views=sum(card.threshold_of_views for card in cards) / len(cards),
+        threshold_of_views=sum(of_views) / len(cards) if len(of_views) == len(cards) else None,
     )
     # Ink at random, which the check needs as little as any other to be real digits.
     random = torch.Generator().manual_seed(0)

@@ -25,7 +25,7 @@ class Glyph:
     box          (4,): left, top, right, bottom in the ink
     digit        the likeliest
     probability  of it
-    margin       by how much the score is above the threshold; below 0 it is no digit
+    margin       by how much the score is above the threshold that applies; below 0 it is no digit
     """
 
     image: Images
@@ -52,13 +52,13 @@ class Judge:
 
     recognize           gives probabilities (n, 10) and scores (n,) of images (n, 28, 28)
     threshold           a score below it is no digit
-    threshold_of_views  the same of what is looked at closely
+    threshold_of_views  the same of what is looked at closely; None: nothing is
     turn                degrees by which ink is turned counterclockwise first
     """
 
     recognize: Callable[[Images], tuple[Floats, Floats]]
     threshold: float
-    threshold_of_views: float
+    threshold_of_views: float | None = None
     turn: float = 0.0
 
     def __call__(
@@ -67,7 +67,7 @@ class Judge:
         """Return a glyph for each group of pieces that are taken for one character.
 
         closely  whether what may be no digit is looked at in other views as well, of which the
-                 best one counts
+                 least doubtful counts
         """
         if not groups:
             return []
@@ -79,7 +79,8 @@ class Judge:
             inks = [ink, narrowed(ink)] if _fills(box, pieces.ink.shape) else [ink]
             images += map(to_digit, inks)
             owners += [place] * len(inks)
-        threshold = self.threshold_of_views if closely else self.threshold
+        of_views = self.threshold_of_views if closely else None
+        threshold = self.threshold if of_views is None else of_views
         best: dict[int, Glyph] = {}
 
         def look(images: Images, owners: list[int]) -> None:
@@ -94,8 +95,8 @@ class Judge:
                     best[place] = glyph
 
         look(np.stack(images), owners)
-        unsure = [n for n, place in enumerate(owners) if closely and best[place].margin < CLEAR]
-        if unsure:
+        unsure = [n for n, place in enumerate(owners) if best[place].margin < CLEAR]
+        if of_views is not None and unsure:
             others = np.rint(views(np.stack([images[n] for n in unsure]))).astype(np.uint8)
             look(np.concatenate(others), [owners[n] for n in unsure for _ in others[0]])
         return list(best.values())

@@ -31,7 +31,8 @@ class Digit:
     """A character of a number.
 
     digit        0 to 9; None for what is no digit
-    probability  of the likeliest digit, calibrated
+    probability  of the likeliest digit, calibrated but for doubtful ink, of which the view counts
+                 that is least so
     box          left, top, right, bottom: whole pixels of the upright picture
     image        uint8 (28, 28), as the model saw it
     """
@@ -129,7 +130,7 @@ def read(
     pieces = look(picture.pixels)
     if single:
         group = largest_group(pieces)
-        judge = Judge(recognizer.recognize, -math.inf, -math.inf)
+        judge = Judge(recognizer.recognize, -math.inf)
         lines = [judge(pieces, [group] if group else [])]
     else:
         found = find_lines(pieces.boxes, pieces.height)

@@ -35,7 +35,8 @@ class Recognizer:
     card       what the model file says of itself
     sha256     the checksum of the file, 64 hexadecimal digits
     threshold  a score below it is no digit
-    threshold_of_views  the same of the best score among an image and its `views`
+    threshold_of_views  the same of the best score among an image and other views of it, as `read`
+                        has them; None where it is not known
     """
 
     def __init__(

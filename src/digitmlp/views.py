@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 
 from digitmlp.digits import PIXELS, SIDE
 
-# By how much a view is sheared, as a share of its height; turned; and stretched.
+# By how much a view is sheared, columns a row; turned, radians; stretched, a factor.
 SHEAR, TURN, STRETCH = 0.15, math.radians(8), 1.15
 
 Floats = NDArray[np.float64]
 
 
 def views(images: NDArray[Any]) -> NDArray[np.float32]:
-    """Return images (n, 28, 28) as (n, views, 28, 28): sheared, turned, and wider and taller or
-    less, all but the images themselves.
+    """Return images (n, 28, 28) as (n, 8, 28, 28), float32 in the same units: sheared, turned,
+    wider or narrower, taller or flatter, each one way and the other.
     """
     framed = np.pad(images.reshape(-1, PIXELS), ((0, 0), (0, 1)))
     seen = np.zeros((len(images), *_PLACES.shape[1:]), np.float32)
