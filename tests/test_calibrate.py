@@ -55,11 +55,10 @@ def test_threshold_of_views_refuses_one_in_two_hundred_and_fifty_by_the_best_vie
     assert card.threshold_of_views > np.quantile(plain, REFUSED_BY_VIEWS)
 
 
-def test_what_is_no_image_has_no_views():
-    form = ModelConfig(inputs=5, hidden=(16,))
+def test_without_an_output_for_nothing_there_are_no_views():
+    form = ModelConfig(hidden=(16,))
     network = MLP(form, torch.Generator().manual_seed(1))
-    validation = Batch(torch.rand(251, 5), torch.zeros(251, dtype=torch.int64))
-    card = calibrate(replace(CARD, model=form), network, validation, validation)
+    card = calibrate(replace(CARD, model=form), network, rows(50, 3), rows(251, 2))
     assert card.threshold_of_views is None
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from conftest import make_digits, write_csv
 from PIL import Image
 from training import train
 
-from digitmlp import metrics, recognizer
+from digitmlp import checkpoint, metrics, recognizer
 from digitmlp.digits import Digits
 
 
@@ -394,7 +395,7 @@ def test_a_committee_is_measured_only_on_what_no_member_learned(command, kaggle,
         card = recognizer.load(out).card
         assert card.held_out is None  # what the first one read is not what both do
         members = [recognizer.load(run).card for run in (one, other)]
-        for fitted in ("temperature", "threshold", "threshold_of_views"):
+        for fitted in ("temperature", "threshold"):
             each = [getattr(member, fitted) for member in members]
             assert each[0] != each[1]
             assert getattr(card, fitted) == pytest.approx(sum(each) / 2)
@@ -405,6 +406,18 @@ def test_a_committee_is_measured_only_on_what_no_member_learned(command, kaggle,
         else:
             assert (code, card.also) == (3, (card.data,))
             assert "the model was trained on all of these rows" in err
+
+
+@pytest.mark.parametrize(("of_views", "mean"), [((3.0, 4.0), 3.5), ((3.0, None), None)])
+def test_a_committee_has_a_threshold_of_views_if_all_members_have(
+    command, run, tmp_path, of_views, mean
+):
+    tensors, card = checkpoint.load(run / "model.safetensors")
+    members = [tmp_path / f"{number}.safetensors" for number in range(2)]
+    for path, threshold in zip(members, of_views, strict=True):
+        checkpoint.save(path, tensors, replace(card, threshold_of_views=threshold))
+    assert command("export", *members, "--out", tmp_path / "both.onnx")[0] == 0
+    assert recognizer.load(tmp_path / "both.onnx").card.threshold_of_views == mean
 
 
 @pytest.mark.parametrize("again", ["../{}", "model.safetensors"])

@@ -32,13 +32,10 @@ def calibrate(card: Card, network: MLP, train: Batch, validation: Batch) -> Card
     images = validation.images if len(validation) else train.images[:LEARNED]
     logits = loop.predict_logits(network, images)
     scores = score(logits, classes).cpu().numpy()
-    card = replace(
-        card,
-        threshold=float(np.quantile(scores, REFUSED)),
-        threshold_of_views=None
-        if card.model.inputs != PIXELS  # no images
-        else float(np.quantile(best_of_views(network, images, scores), REFUSED_BY_VIEWS)),
-    )
+    card = replace(card, threshold=float(np.quantile(scores, REFUSED)), threshold_of_views=None)
+    if card.model.nothing:  # networks without that output refuse more digits by their views
+        best = best_of_views(network, images, scores)
+        card = replace(card, threshold_of_views=float(np.quantile(best, REFUSED_BY_VIEWS)))
     if not len(validation):
         return card
     logs, labels = committee(logits, classes).cpu().numpy(), validation.labels.cpu().numpy()

@@ -23,7 +23,7 @@ class Card:
                  (Guo et al. 2017); fitted on validation rows
     threshold    a score below it is no digit: 1 in 400 of the validation digits scores lower
     threshold_of_views  the same of the best score among an image and its views: 1 in 250; None
-                 where it is not known, and no views are looked at
+                 without an output for nothing and before format 6: no views are looked at
     held_out     what the network, before weights were rounded, read of the validation rows: count,
                  accuracy (0 to 1); None where there were none, and of a committee of several runs
     extra        of a training state: what more it needs to go on

@@ -36,7 +36,7 @@ class Recognizer:
     sha256     the checksum of the file, 64 hexadecimal digits
     threshold  a score below it is no digit
     threshold_of_views  the same of the best score among an image and other views of it, as `read`
-                        has them; None where it is not known
+                        has them; None: it has none
     """
 
     def __init__(
