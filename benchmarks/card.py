@@ -44,7 +44,7 @@ def main() -> None:
     options = parser.parse_args()
     model = load(options.model)
     print(f"sha256 {model.sha256}")
-    print(f"threshold {model.threshold:.2f}, of views {model.threshold_of_views:.2f}\n")
+    print(f"threshold {model.threshold:.2f}, of views {model.threshold_of_views}\n")
 
     rows = np.array(runfolder.read_config(options.run)["validation_rows"])
     held_out = sources.open_source(options.data).read_train().select(rows)
