@@ -1,6 +1,6 @@
 """Pictures made of MNIST's digits, to be scored by benchmarks/pictures.py.
 
-python benchmarks/generate.py DATA FOLDER [--count 300]
+python benchmarks/generate.py DATA FOLDER [--count 300] [--seed 0]
 
 The digits are those that the trainings of `make weights` hold out, so that the weights that come
 with digitmlp have not seen them. Each kind of picture gets a folder with labels.csv.
@@ -213,6 +213,7 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=300, help="of each kind")
+    parser.add_argument("--seed", type=int, default=0, help="of the digits and of all chance")
     options = parser.parse_args()
     read = sources.open_source(options.data).read_train()
     if read.labels is None:
@@ -221,7 +222,7 @@ def main() -> None:
     for kind in KINDS:
         folder = options.folder / kind.__name__
         folder.mkdir(parents=True, exist_ok=True)
-        digits = Digits(read.images[rows], read.labels[rows])
+        digits = Digits(read.images[rows], read.labels[rows], options.seed)
         with (folder / "labels.csv").open("w", newline="") as file:
             table = csv.writer(file)
             table.writerow(["file", "label"])

@@ -18,6 +18,13 @@ def text(picture: object) -> str:
     return read(picture, Templates()).text
 
 
+@pytest.mark.parametrize(("of_views", "expected"), [(None, "47"), (100.0, "??")])
+def test_whole_pieces_are_judged_by_the_threshold_of_views_where_there_is_one(of_views, expected):
+    recognizer = Templates()
+    recognizer.threshold_of_views = of_views
+    assert read(write("47").picture(), recognizer).text == expected
+
+
 def lit(page: Page, light: np.ndarray, ink: float = 60) -> np.ndarray:
     return pixels(page.picture(ink, 230, noise=1) * light)
 
