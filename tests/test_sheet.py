@@ -33,6 +33,17 @@ def test_a_sheet_may_lie_in_light_that_falls_off(fall):
     assert text(pixels(np.asarray(desk) * (1 - fall * np.linspace(0, 1, 900)))) == "407"
 
 
+@pytest.mark.parametrize(
+    ("turn", "margins"), [(2, (72, 2)), (5, (35, 19)), (-4, (80, 33)), (0, (43, 48)), (-1, (50, 82))]
+)
+def test_a_sheet_that_nearly_fills_the_picture_is_no_ring_of_desk(turn, margins):
+    page = Image.fromarray(write("407\n259 38", size=(1000, 640), at=(200, 150)).picture(130, 180))
+    turned = page.rotate(turn, Image.Resampling.BICUBIC, expand=True, fillcolor=48)
+    desk = Image.new("L", (turned.width + margins[0], turned.height + margins[1]), 48)
+    desk.paste(turned, (margins[0] // 2, margins[1] // 3))
+    assert text(np.asarray(desk)) == "407\n259 38"
+
+
 def test_two_sheets_are_read():
     desk = Image.new("L", (1200, 900), 35)
     desk.paste(sheet("407").crop((60, 0, 480, 260)), (100, 100))

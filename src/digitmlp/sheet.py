@@ -125,7 +125,9 @@ def _sheets(grey: Floats, found: Components) -> Mask:
         # Where a sheet is wide it is found as ink at its edge alone, but it is as light inside.
         paper, desk = grey[own].mean(), grey[~sheet].mean()
         full = np.abs(grey[sheet] - paper) < np.abs(grey[sheet] - desk)
-        if abs(form - FORM) <= UNEVEN and np.count_nonzero(full) >= FULL * area:
+        # A ring of desk round a sheet is like what lies beyond, not like what it encloses.
+        ring = abs(np.median(grey[sheet]) - paper) >= abs(paper - desk)
+        if not ring and abs(form - FORM) <= UNEVEN and np.count_nonzero(full) >= FULL * area:
             sheets |= sheet
     return sheets
 
