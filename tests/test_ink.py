@@ -43,6 +43,18 @@ def test_the_soft_rim_of_a_shadow_is_no_ink(ink, light, blur):
     assert not found[~page.ink].any()
 
 
+@pytest.mark.parametrize(("level", "found"), [(175, False), (130, True)])
+def test_a_stroke_on_squared_paper_as_faint_as_its_lines_is_no_ink(level, found):
+    page = write("47\n25", size=(800, 600), at=(60, 60), height=70, pen=7)
+    y, x = np.mgrid[:600, :800]
+    rest = (x >= 620) & (x < 624) & (y > 325) & (y < 357)  # between two lines
+    lines = (x % 40 < 2) | (y % 40 < 2)
+    picture = np.where(page.ink, 40, np.where(lines | rest, level, 230))
+    ink = find_ink(pixels(picture)) >= WEAK
+    assert ink[page.ink].mean() > 0.9
+    assert ink[rest].any() == found
+
+
 @pytest.mark.parametrize("pen", [4, 7, 10, 14, 22])
 @pytest.mark.parametrize("margin", [15, 100])
 def test_strokes_on_a_clean_ground_are_never_hollow(pen, margin):

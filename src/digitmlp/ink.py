@@ -18,6 +18,7 @@ BEND = 3  # pixels between a place and the sides that it is compared with
 SNIPPET = 300  # a picture with no longer side has one ground, and no ruled lines
 WEAK = 90  # ink that is part of a stroke
 SEED = 1.28  # strength, in edge levels, that a stroke has somewhere
+FAINTEST = 0.4  # mean strength of a stroke, in that of most ink; fainter is the rest of a line
 LOWEST = 0.35  # edge level of the faintest parts of a stroke, in edge levels near it
 REACH = 3  # coarse pixels within which the strongest part of a stroke sets the level
 # Where most pieces of ink have edges along so much of their outline, one with less is the rim of a
@@ -57,11 +58,21 @@ def find_ink(pixels: NDArray[np.uint8], paper: Mask | None = None) -> NDArray[np
     count = len(found) + 1
     seeds = strength >= SEED * level
     firm = np.bincount(found.labels[seeds], minlength=count) > 0
+    firm &= ~_faint(found.labels, strength, firm)
     if max(ink.shape) > SNIPPET:
         firm &= ~_soft(found.labels, outline(mask), edges > 0, firm)
     firm[0] = True
     ink[~firm[found.labels] | ~paper] = 0
     return ink
+
+
+def _faint(labels: NDArray[np.int32], strength: Floats, firm: Mask) -> Mask:
+    """Return (n,): which pieces are far fainter than most of the firm ink."""
+    areas = np.bincount(labels.ravel(), minlength=len(firm))
+    means = np.bincount(labels.ravel(), strength.ravel(), len(firm)) / np.maximum(areas, 1)
+    of_ink = np.repeat(means[1:], areas[1:] * firm[1:])
+    faint: Mask = means < FAINTEST * (np.median(of_ink) if len(of_ink) else 0.0)
+    return faint
 
 
 def _soft(labels: NDArray[np.int32], rim: Mask, edges: Mask, firm: Mask) -> Mask:
