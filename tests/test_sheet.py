@@ -34,7 +34,8 @@ def test_a_sheet_may_lie_in_light_that_falls_off(fall):
 
 
 @pytest.mark.parametrize(
-    ("turn", "margins"), [(2, (72, 2)), (5, (35, 19)), (-4, (80, 33)), (0, (43, 48)), (-1, (50, 82))]
+    ("turn", "margins"),
+    [(2, (72, 2)), (5, (35, 19)), (-4, (80, 33)), (0, (43, 48)), (-1, (50, 82))],
 )
 def test_a_sheet_that_nearly_fills_the_picture_is_no_ring_of_desk(turn, margins):
     page = Image.fromarray(write("407\n259 38", size=(1000, 640), at=(200, 150)).picture(130, 180))
