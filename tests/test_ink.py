@@ -55,6 +55,13 @@ def test_a_stroke_on_squared_paper_as_faint_as_its_lines_is_no_ink(level, found)
     assert ink[rest].any() == found
 
 
+def test_faint_digits_beside_darker_ink_stay_ink():
+    faint = write("407", size=(800, 600), at=(60, 60), pen=5)
+    marker = write("25938", size=(800, 600), at=(60, 400), height=90, pen=10)
+    picture = np.where(marker.ink, 20, faint.picture(152, 235))
+    assert (find_ink(pixels(picture)) >= WEAK)[faint.ink].mean() > 0.9
+
+
 @pytest.mark.parametrize("pen", [4, 7, 10, 14, 22])
 @pytest.mark.parametrize("margin", [15, 100])
 def test_strokes_on_a_clean_ground_are_never_hollow(pen, margin):

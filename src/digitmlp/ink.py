@@ -18,7 +18,7 @@ BEND = 3  # pixels between a place and the sides that it is compared with
 SNIPPET = 300  # a picture with no longer side has one ground, and no ruled lines
 WEAK = 90  # ink that is part of a stroke
 SEED = 1.28  # strength, in edge levels, that a stroke has somewhere
-FAINTEST = 0.4  # mean strength of a stroke, in that of most ink; fainter is the rest of a line
+FAINTEST = 0.4  # mean strength, in that of most ink; on ruled paper fainter is the rest of a line
 LOWEST = 0.35  # edge level of the faintest parts of a stroke, in edge levels near it
 REACH = 3  # coarse pixels within which the strongest part of a stroke sets the level
 # Where most pieces of ink have edges along so much of their outline, one with less is the rim of a
@@ -51,14 +51,17 @@ def find_ink(pixels: NDArray[np.uint8], paper: Mask | None = None) -> NDArray[np
     strength = _ground(grey) - grey
     level = _edge_level(strength, edges)
     ink = _ink(strength, _faint_level(strength, level))
+    lines = np.zeros(ink.shape, np.bool_)
     if max(ink.shape) > SNIPPET:
-        ink[ruled_lines(ink >= WEAK, strength, paper)] = 0
+        lines = ruled_lines(ink >= WEAK, strength, paper)
+        ink[lines] = 0
     mask = ink >= WEAK
     found = find_components(mask)
     count = len(found) + 1
     seeds = strength >= SEED * level
     firm = np.bincount(found.labels[seeds], minlength=count) > 0
-    firm &= ~_faint(found.labels, strength, firm)
+    if lines.any():
+        firm &= ~_faint(found.labels, strength, firm)
     if max(ink.shape) > SNIPPET:
         firm &= ~_soft(found.labels, outline(mask), edges > 0, firm)
     firm[0] = True
