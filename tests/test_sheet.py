@@ -33,10 +33,7 @@ def test_a_sheet_may_lie_in_light_that_falls_off(fall):
     assert text(pixels(np.asarray(desk) * (1 - fall * np.linspace(0, 1, 900)))) == "407"
 
 
-@pytest.mark.parametrize(
-    ("turn", "margins"),
-    [(2, (72, 2)), (5, (35, 19)), (-4, (80, 33)), (0, (43, 48)), (-1, (50, 82))],
-)
+@pytest.mark.parametrize(("turn", "margins"), [(5, (35, 19)), (-4, (80, 33)), (-1, (50, 82))])
 def test_a_sheet_that_nearly_fills_the_picture_is_no_ring_of_desk(turn, margins):
     page = Image.fromarray(write("407\n259 38", size=(1000, 640), at=(200, 150)).picture(130, 180))
     turned = page.rotate(turn, Image.Resampling.BICUBIC, expand=True, fillcolor=48)
