@@ -32,6 +32,25 @@ def test_ink_is_found_in_a_shadow_with_a_sharp_edge():
     assert agreement(find_ink(pixels(page.picture(noise=1) * light)) >= 128, page.ink) > 0.9
 
 
+@pytest.mark.parametrize("size", [(28, 32), (60, 56), (280, 240)])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_light_may_fall_off_across_a_small_crop(size, axis):
+    high = 0.6 * size[1]
+    page = write("5", size=size, at=(0.3 * size[0], 0.2 * size[1]), height=high, pen=size[1] // 10)
+    light = np.linspace(1, 0.6, size[1 - axis])
+    lit = page.picture(70, 210, noise=1) * (light[:, None] if axis == 0 else light)
+    assert agreement(find_ink(pixels(lit)) >= 128, page.ink) > 0.9
+
+
+def test_strokes_that_cross_the_sides_of_a_small_crop_are_no_light_that_falls_off():
+    picture = Image.new("L", (40, 60), 230)
+    draw = ImageDraw.Draw(picture)
+    draw.line([(0, 4), (39, 4)], fill=40, width=9)
+    draw.line([(36, 4), (14, 60)], fill=40, width=9)
+    found = find_ink(np.asarray(picture)) >= 128
+    assert agreement(found, np.asarray(picture) < 128) > 0.95
+
+
 @pytest.mark.parametrize(("ink", "light", "blur"), [(140, 0.5, 3), (170, 0.5, 6), (190, 0.35, 15)])
 def test_the_soft_rim_of_a_shadow_is_no_ink(ink, light, blur):
     page = write("47\n25", size=(800, 600), at=(120, 150), height=70, pen=7)

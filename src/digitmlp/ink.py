@@ -16,6 +16,9 @@ FAR = 2  # coarse pixels from ink, where its edge has come to an end
 SHADE, SHADED = 0.15, 0.02
 BEND = 3  # pixels between a place and the sides that it is compared with
 SNIPPET = 300  # a picture with no longer side has one ground, and no ruled lines
+# A snippet's light slopes by at least this share of its contrast, and so much of its sides is as
+# near to the plane.
+SLOPE, ALONG = 0.1, 0.9
 WEAK = 90  # ink that is part of a stroke
 SEED = 1.28  # strength, in edge levels, that a stroke has somewhere
 FAINTEST = 0.4  # mean strength, in that of most ink; on ruled paper fainter is the rest of a line
@@ -43,8 +46,7 @@ def find_ink(pixels: NDArray[np.uint8], paper: Mask | None = None) -> NDArray[np
         paper = np.ones(grey.shape, np.bool_)
     else:
         grey = np.where(paper, grey, _mean_near(grey, paper))
-    if max(grey.shape) > SNIPPET:
-        grey = _evenly_lit(grey)
+    grey = _evenly_lit(grey)
     edges = _edges(grey)
     if not _ink_is_dark(grey, edges):
         grey = 255 - grey
@@ -135,20 +137,29 @@ def _mean_near(grey: Floats, paper: Mask) -> Floats:
 
 
 def _evenly_lit(grey: Floats) -> Floats:
-    """Return the picture as under even light: divided by a smooth surface through most pixels."""
-    coarse = shrunk(grey)[::2, ::2]  # enough for so smooth a surface
+    """Return the picture as under even light: divided by a smooth surface through most pixels.
+
+    A snippet may be full of ink: by a plane through its sides, if they are on one that slopes.
+    """
+    snippet = max(grey.shape) <= SNIPPET
+    coarse = shrunk(grey) if snippet else shrunk(grey)[::2, ::2]  # enough for so smooth a surface
+    degree = 1 if snippet else 4
     y, x = (np.linspace(-1, 1, side) for side in coarse.shape)
-    terms = [np.multiply.outer(y**i, x**j) for i in range(5) for j in range(5 - i)]
-    surface = np.stack(terms).reshape(len(terms), -1)
-    values = coarse.ravel()
+    powers = [(i, j) for i in range(degree + 1) for j in range(degree + 1 - i)]
+    surface = np.stack([np.multiply.outer(y**i, x**j) for i, j in powers])
+    where = along_sides if snippet else np.ravel
+    terms, values = np.stack([where(term) for term in surface]), where(coarse)
     paper = np.ones(len(values), bool)
     for _ in range(4):
-        basis = surface[:, paper]  # the normal equations: fifteen unknowns, however many pixels
+        basis = terms[:, paper]  # the normal equations: fifteen unknowns, however many pixels
         weights, *_ = np.linalg.lstsq(basis @ basis.T, basis @ values[paper], rcond=None)
-        light = weights @ surface
-        off = np.abs(values - light)
+        off = np.abs(values - weights @ terms)
         paper = off <= 2.5 * max(np.median(off), 1.0)
-    light = np.maximum(light, 24).reshape(coarse.shape).astype(np.float32)
+    if snippet:
+        least = SLOPE * np.ptp(coarse)
+        if np.abs(weights[1:]).sum() < least or (off <= least).mean() < ALONG:
+            return grey
+    light = np.maximum(np.tensordot(weights, surface, 1), 24).astype(np.float32)
     even: Floats = grey * (np.median(light) / expanded(light, grey.shape))
     return even.clip(0, 255)
 

@@ -30,6 +30,7 @@ class Pieces:
     boxes   int64 (n, 4): left, top, right, bottom; right and bottom are the first outside
     height  of a digit here, about, in pixels
     scale   pixels of the picture to a pixel of ink
+    origin  (left, top) of the ink in the picture, in its pixels
     """
 
     ink: NDArray[np.uint8]
@@ -37,6 +38,7 @@ class Pieces:
     boxes: Boxes
     height: float
     scale: float = 1.0
+    origin: tuple[int, int] = (0, 0)
 
     def __len__(self) -> int:
         return len(self.boxes)

@@ -136,11 +136,11 @@ def read(
         found = find_lines(pieces.boxes, pieces.height)
         judge = Judge(recognizer.recognize, recognizer.threshold, recognizer.threshold_of_views)
         lines = read_lines(pieces, found, judge)
-    scale = pieces.scale * max(picture.size) / max(picture.pixels.shape)
+    zoom = max(picture.size) / max(picture.pixels.shape)
     numbers = []
     for line, glyphs in enumerate(_without_dirt(lines, pieces), 1):
         for run in _runs(glyphs):
-            digits = [_digit(glyph, scale, picture.size) for glyph in run]
+            digits = [_digit(glyph, pieces, zoom, picture.size) for glyph in run]
             numbers.append(Number(line, tuple(digits)))
     return Reading(
         describe(source),
@@ -201,10 +201,11 @@ def _runs(line: list[Glyph]) -> list[list[Glyph]]:
     return runs
 
 
-def _digit(glyph: Glyph, scale: float, size: tuple[int, int]) -> Digit:
+def _digit(glyph: Glyph, pieces: Pieces, zoom: float, size: tuple[int, int]) -> Digit:
+    corners = (glyph.box * pieces.scale + np.array(pieces.origin * 2)) * zoom
     left, top, right, bottom = (
-        min(max(round(float(edge) * scale), 0), end)
-        for edge, end in zip(glyph.box, (*size, *size), strict=True)
+        min(max(round(float(edge)), 0), end)
+        for edge, end in zip(corners, (*size, *size), strict=True)
     )
     return Digit(
         glyph.digit if glyph.is_digit else None,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from digitmlp.border import inside
 from digitmlp.components import Components, along_sides, find_components
 from digitmlp.ink import SNIPPET, WEAK, find_ink
 from digitmlp.pieces import Pieces, find_pieces
@@ -51,6 +52,15 @@ class _Surroundings:
 
 def look(pixels: NDArray[np.uint8]) -> Pieces:
     """Return the pieces of a picture, (h, w) grey or (h, w, 3) RGB, at a scale that suits them."""
+    rows, columns = inside(greyscale(pixels))
+    within = _look_closely(pixels[rows, columns])
+    if len(within) == 0 and (rows.start or columns.start):  # a square zero cut to its ink
+        return _look_closely(pixels)
+    return dataclasses.replace(within, origin=(columns.start, rows.start))
+
+
+def _look_closely(pixels: NDArray[np.uint8]) -> Pieces:
+    """Return the pieces of a picture without a border, at a scale that suits them."""
     image = Image.fromarray(pixels)
     around = None
     for factor in (4, 2):

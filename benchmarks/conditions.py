@@ -1,0 +1,141 @@
+"""How many pictures of a folder are read rightly under other conditions than their own.
+
+python benchmarks/conditions.py FOLDER [--every N]
+
+FOLDER holds pictures and `labels.csv`, as for pictures.py. Each is read as it is and as a lamp, a
+camera or a program may change it; what is read wrongly is printed with the condition.
+"""
+
+import argparse
+import csv
+from collections import Counter
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from pictures import has_digit
+from PIL import Image, ImageFilter, ImageOps
+
+from digitmlp.picture import decode
+from digitmlp.reading import read
+from digitmlp.recognizer import load
+
+Change = Callable[[Image.Image], Image.Image]
+
+
+def scaled(factor: float) -> Change:
+    def change(image: Image.Image) -> Image.Image:
+        size = [max(1, round(side * factor)) for side in image.size]
+        return image.resize((size[0], size[1]), Image.Resampling.BICUBIC)
+
+    return change
+
+
+def turned(degrees: float, fill: str | None) -> Change:
+    def change(image: Image.Image) -> Image.Image:
+        colour = fill or paper(image)
+        return image.rotate(degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=colour)
+
+    return change
+
+
+def paper(image: Image.Image) -> tuple[int, ...]:
+    return tuple(int(level) for level in np.median(np.asarray(image), (0, 1)))
+
+
+def framed(share: float, colour: str, *, level: bool = True) -> Change:
+    def change(image: Image.Image) -> Image.Image:
+        bar = max(1, round(share * image.height))
+        return ImageOps.expand(image, (bar if level else 0, bar), colour)
+
+    return change
+
+
+def lit(across: float, down: float) -> Change:
+    """Light falls off to so much of itself from left to right, and from top to bottom."""
+
+    def change(image: Image.Image) -> Image.Image:
+        light = np.outer(np.linspace(1, down, image.height), np.linspace(1, across, image.width))
+        return _image(np.asarray(image) * light[..., None])
+
+    return change
+
+
+def shaded(rim: float) -> Change:
+    """A shadow of half the light lies over a corner, its rim as soft as this share of the side."""
+
+    def change(image: Image.Image) -> Image.Image:
+        y, x = np.mgrid[: image.height, : image.width]
+        beyond = 0.8 * x / image.width + 0.6 * y / image.height - 0.7
+        return _image(np.asarray(image) * (1 - 0.45 / (1 + np.exp(-beyond / rim)))[..., None])
+
+    return change
+
+
+def noisy(image: Image.Image) -> Image.Image:
+    grain = np.random.default_rng(0).normal(0, 8, (image.height, image.width, 3))
+    return _image(np.asarray(image) + grain)
+
+
+def compressed(image: Image.Image) -> Image.Image:
+    file = BytesIO()
+    image.save(file, "JPEG", quality=30)
+    return Image.open(file).convert("RGB")
+
+
+def blurred(image: Image.Image) -> Image.Image:
+    return image.filter(ImageFilter.GaussianBlur(max(image.size) / 500))
+
+
+def _image(values: np.ndarray) -> Image.Image:
+    return Image.fromarray(values.clip(0, 255).astype(np.uint8))
+
+
+CONDITIONS: dict[str, Change] = {
+    "as it is": lambda image: image,
+    "0.7 as large": scaled(0.7),
+    "1.5 as large": scaled(1.5),
+    "turned by 3°": turned(3, None),
+    "turned by -7°": turned(-7, None),
+    "turned by 3°, white beside": turned(3, "white"),
+    "turned by -7°, black beside": turned(-7, "black"),
+    "a white frame": framed(0.1, "white"),
+    "a black frame": framed(0.1, "black"),
+    "bars above and below": framed(0.25, "black", level=False),
+    "light falls to the right": lit(0.75, 1),
+    "light falls downwards": lit(1, 0.75),
+    "less than half down there": lit(1, 0.45),
+    "a shadow with a soft rim": shaded(0.02),
+    "a shadow with a sharp rim": shaded(0.004),
+    "noise": noisy,
+    "JPEG of quality 30": compressed,
+    "out of focus": blurred,
+    "negative": ImageOps.invert,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="one of N pictures")
+    options = parser.parse_args()
+    recognizer = load()
+    with (options.folder / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))[:: options.every]
+    right: Counter[str] = Counter()
+    for row in rows:
+        image = Image.fromarray(decode(options.folder / row["file"]).pixels).convert("RGB")
+        label = row["label"].replace(" ", "")
+        for condition, change in CONDITIONS.items():
+            text = read(change(image), recognizer).text.replace(" ", "").replace("\n", "|")
+            if text == label or not (has_digit(text) or has_digit(label)):
+                right[condition] += 1
+            else:
+                print(f"{row['file']}  {label}  {condition}: {text}")
+    for condition in CONDITIONS:
+        print(f"{condition:28} {right[condition]:5} of {len(rows)}")
+
+
+if __name__ == "__main__":
+    main()
