@@ -42,6 +42,20 @@ def test_light_may_fall_off_across_a_small_crop(size, axis):
     assert agreement(find_ink(pixels(lit)) >= 128, page.ink) > 0.9
 
 
+@pytest.mark.parametrize(("size", "light"), [((40, 44), 0.55), ((40, 44), 0.7), ((200, 240), 0.7)])
+@pytest.mark.parametrize("blur", [0, 2])
+def test_a_shadow_over_part_of_a_small_crop_is_no_ink(size, light, blur):
+    high = 0.6 * size[1]
+    page = write("5", size=size, at=(0.3 * size[0], 0.2 * size[1]), height=high, pen=size[1] // 10)
+    shadow = Image.new("L", size, 255)
+    corners = [(size[0], 0), size, (size[0] * 0.3, size[1])]
+    ImageDraw.Draw(shadow).polygon(corners, fill=round(255 * light))
+    lit = np.asarray(shadow.filter(ImageFilter.GaussianBlur(blur))) / 255
+    pieces = look(pixels(page.picture(60, 210, noise=1) * lit))
+    (box,) = pieces.boxes * pieces.scale
+    assert np.abs(box - np.array(page.boxes[0])).max() <= 0.1 * high
+
+
 def test_strokes_that_cross_the_sides_of_a_small_crop_are_no_light_that_falls_off():
     picture = Image.new("L", (40, 60), 230)
     draw = ImageDraw.Draw(picture)

@@ -14,6 +14,10 @@ FAR = 2  # coarse pixels from ink, where its edge has come to an end
 # Places far from ink that are darker than paper, by this share of what ink is, are in a shadow if
 # there are more of them than this share of those with ink.
 SHADE, SHADED = 0.15, 0.02
+# A snippet lies in a shadow if more than this share of its sides are darker than paper by more than
+# the first share of the contrast and, as ink is not, by less than the second.
+SIDES_SHADED, LIT, INKED = 0.2, 0.2, 0.75
+RIM = 2  # coarse pixels over which the ground passes into that shadow
 BEND = 3  # pixels between a place and the sides that it is compared with
 SNIPPET = 300  # a picture with no longer side has one ground, and no ruled lines
 # A snippet's light slopes by at least this share of its contrast, and so much of its sides is as
@@ -198,12 +202,12 @@ def _ground(grey: Floats) -> Floats:
     """
     coarse = shrunk(grey)
     if max(grey.shape) <= SNIPPET:
-        return np.full_like(grey, max(np.median(along_sides(coarse)), np.median(coarse)))
+        return expanded(_ground_of_snippet(coarse), grey.shape)
     weight = shrunk(_bends(grey))
     contrast = highest(coarse, 1) + highest(-coarse, 1)
     grounds, shares = [], []
     for radius in WINDOWS:
-        ground = -highest(-highest(coarse, radius), radius)
+        ground = _closed(coarse, radius)
         grounds.append(blurred(ground, radius // 2))
         gone = highest(ground - coarse, 1) >= 0.5 * contrast
         shares.append(float(weight[gone].sum()))
@@ -212,6 +216,22 @@ def _ground(grey: Floats) -> Floats:
     enough = NEARLY * max(shares)
     chosen = next(place for place, share in enumerate(shares) if share >= enough)
     return expanded(grounds[chosen], grey.shape)
+
+
+def _ground_of_snippet(coarse: Floats) -> Floats:
+    """Return one ground, but where its sides tell that a shadow lies over part of the snippet."""
+    level = max(np.median(along_sides(coarse)), np.median(coarse))
+    ground = _closed(coarse, WINDOWS[-1])
+    depth = np.abs(along_sides(ground) - level) / max(np.ptp(coarse), 1)
+    shaded = (depth > LIT) & (depth < INKED)
+    if shaded.mean() > SIDES_SHADED:
+        return blurred(ground, RIM)
+    return np.full_like(coarse, level)
+
+
+def _closed(coarse: Floats, radius: int) -> Floats:
+    """Return the picture without what is dark and narrower than a square window."""
+    return -highest(-highest(coarse, radius), radius)
 
 
 def _is_shaded(strength: Floats, weight: Floats) -> bool:
