@@ -65,6 +65,28 @@ def test_strokes_that_cross_the_sides_of_a_small_crop_are_no_light_that_falls_of
     assert agreement(found, np.asarray(picture) < 128) > 0.95
 
 
+def creased(strokes: list, ink: int, pen: int) -> np.ndarray:
+    page = write("407\n259", size=(900, 700), at=(120, 100), height=110, pen=12)
+    picture = Image.fromarray(page.picture(40, 210))
+    for stroke in strokes:
+        ImageDraw.Draw(picture).line(stroke, fill=ink, width=pen)
+    return np.asarray(picture)
+
+
+def test_a_crease_fainter_and_thinner_than_strokes_is_no_one():
+    assert len(look(creased([(560, 420, 500, 560)], 130, 5))) == 6
+
+
+@pytest.mark.parametrize(("ink", "pen"), [(40, 7), (100, 12), (110, 9)])
+def test_a_one_as_faint_or_as_thin_is_kept(ink, pen):
+    assert len(look(creased([(560, 420, 530, 540)], ink, pen))) == 7
+
+
+def test_what_another_pen_wrote_more_of_is_no_crease():
+    strokes = [(560 + x, 120, 530 + x, 240) for x in range(0, 240, 60)]
+    assert len(look(creased(strokes, 130, 5))) == 10
+
+
 @pytest.mark.parametrize(("ink", "light", "blur"), [(140, 0.5, 3), (170, 0.5, 6), (190, 0.35, 15)])
 def test_the_soft_rim_of_a_shadow_is_no_ink(ink, light, blur):
     page = write("47\n25", size=(800, 600), at=(120, 150), height=70, pen=7)

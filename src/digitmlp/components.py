@@ -93,3 +93,21 @@ def outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     padded = np.pad(mask, 1, mode="edge")
     inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return mask & ~inner
+
+
+def thickness(found: Components, rim: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return (n,): how thick the strokes of each component are, in pixels.
+
+    rim  (h, w), as from `outline`
+    """
+    length = np.bincount(found.labels[rim], minlength=len(found) + 1)[1:]
+    # A stroke of this thickness has half its outline on either side.
+    thick: NDArray[np.float64] = 2 * found.areas / np.maximum(length, 1)
+    return thick
+
+
+def median(values: NDArray[Any], weights: NDArray[Any]) -> float:
+    """Return the least value that, with those below it, has half of all weight."""
+    order = np.argsort(values)
+    reached = weights[order].cumsum()
+    return float(values[order][np.searchsorted(reached, reached[-1] / 2)])

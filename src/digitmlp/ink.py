@@ -3,7 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from digitmlp.components import along_sides, find_components, outline
+from digitmlp.components import (
+    Components,
+    along_sides,
+    find_components,
+    median,
+    outline,
+    thickness,
+)
 from digitmlp.ruled import ruled_lines
 from digitmlp.windows import Floats, Mask, blurred, coarseness, expanded, greyscale, highest, shrunk
 
@@ -25,6 +32,10 @@ SNIPPET = 300  # a picture with no longer side has one ground, and no ruled line
 SLOPE, ALONG = 0.1, 0.9
 WEAK = 90  # ink that is part of a stroke
 SEED = 1.28  # strength, in edge levels, that a stroke has somewhere
+# An upright piece is a crease, and no 1, if its strength times its thickness, in those of most ink,
+# is less than the first of these, and its length, in its box's diagonal, no more than the second.
+# Where more than the third, a share of all strokes, are such pieces, another pen drew them.
+WEAKEST, STRAIGHT, LITTLE = 0.33, 1.2, 0.1
 FAINTEST = 0.4  # mean strength, in that of most ink; on ruled paper fainter is the rest of a line
 LOWEST = 0.35  # edge level of the faintest parts of a stroke, in edge levels near it
 REACH = 3  # coarse pixels within which the strongest part of a stroke sets the level
@@ -66,22 +77,32 @@ def find_ink(pixels: NDArray[np.uint8], paper: Mask | None = None) -> NDArray[np
     count = len(found) + 1
     seeds = strength >= SEED * level
     firm = np.bincount(found.labels[seeds], minlength=count) > 0
-    if lines.any():
-        firm &= ~_faint(found.labels, strength, firm)
+    rim = outline(mask)
     if max(ink.shape) > SNIPPET:
-        firm &= ~_soft(found.labels, outline(mask), edges > 0, firm)
+        firm &= ~_faint(found, rim, strength, firm, bool(lines.any()))
+        firm &= ~_soft(found.labels, rim, edges > 0, firm)
     firm[0] = True
     ink[~firm[found.labels] | ~paper] = 0
     return ink
 
 
-def _faint(labels: NDArray[np.int32], strength: Floats, firm: Mask) -> Mask:
-    """Return (n,): which pieces are far fainter than most of the firm ink."""
-    areas = np.bincount(labels.ravel(), minlength=len(firm))
-    means = np.bincount(labels.ravel(), strength.ravel(), len(firm)) / np.maximum(areas, 1)
-    of_ink = np.repeat(means[1:], areas[1:] * firm[1:])
-    faint: Mask = means < FAINTEST * (np.median(of_ink) if len(of_ink) else 0.0)
-    return faint
+def _faint(found: Components, rim: Mask, strength: Floats, firm: Mask, ruled: bool) -> Mask:
+    """Return (n,): which pieces are creases, or on ruled paper far fainter than most of the ink."""
+    real = firm[1:]
+    if not real.any():
+        return np.zeros_like(firm)
+    sums = np.bincount(found.labels.ravel(), strength.ravel(), len(firm))[1:]
+    means, thick = sums / found.areas, thickness(found, rim)
+    lengths = real * found.areas / thick
+    fainter = means / median(means, real * found.areas)
+    wide, high = (found.boxes[:, 2:] - found.boxes[:, :2]).T
+    weak = fainter * thick / median(thick, lengths) < WEAKEST
+    weak &= (high >= wide) & (lengths <= STRAIGHT * np.hypot(wide, high))
+    if lengths[weak].sum() > LITTLE * lengths.sum():
+        weak[:] = False  # another pen's
+    if ruled:
+        weak |= fainter < FAINTEST
+    return np.append(False, weak)
 
 
 def _soft(labels: NDArray[np.int32], rim: Mask, edges: Mask, firm: Mask) -> Mask:

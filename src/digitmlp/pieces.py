@@ -6,7 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from digitmlp.components import Components, find_components, outline, parents
+from digitmlp.components import (
+    Components,
+    find_components,
+    median,
+    outline,
+    parents,
+    thickness,
+)
 from digitmlp.ink import WEAK
 
 Boxes = NDArray[np.int64]
@@ -50,22 +57,20 @@ def find_pieces(ink: NDArray[np.uint8]) -> Pieces:
     found = find_components(mask)
     count = len(found) + 1
     sizes = longest(found.boxes)
-    around_each = np.bincount(found.labels[outline(mask)], minlength=count)[1:]
-    # A stroke of this thickness has half its outline on either side.
-    thickness = 2 * found.areas / np.maximum(around_each, 1)
+    thick = thickness(found, outline(mask))
     able = (sizes >= 6) & (found.areas >= 12)
-    drawn = able & (thickness <= SOLID * sizes)
+    drawn = able & (thick <= SOLID * sizes)
     if drawn.any():
         able = drawn
-    lengths = found.areas / thickness  # of the strokes
+    lengths = found.areas / thick  # of the strokes
     able &= ~_frames(found, np.flatnonzero(able), lengths[able])
     kept = np.flatnonzero(able)
     if len(kept) == 0:
         return Pieces(ink, np.full(ink.shape, -1, np.int32), np.zeros((0, 4), np.int64), 0.0)
     lengths = lengths[kept]
-    height = _median(heights(found.boxes[kept]), lengths)
-    usual = _median(thickness[kept], lengths)
-    kept = kept[(sizes[kept] >= 0.3 * height) & (thickness[kept] >= FINEST * usual)]
+    height = median(heights(found.boxes[kept]), lengths)
+    usual = median(thick[kept], lengths)
+    kept = kept[(sizes[kept] >= 0.3 * height) & (thick[kept] >= FINEST * usual)]
     kept = np.sort(kept[np.argsort(-found.areas[kept], kind="stable")][:MOST])
     numbers = np.full(count, -1, np.int32)
     numbers[kept + 1] = np.arange(len(kept))
@@ -90,7 +95,7 @@ def _frames(
     # What is no taller than digits are is a zero, with a stroke through it.
     others = ~frames[drawn]
     if others.any():
-        frames &= sides > TALLER * _median(sides[drawn][others], lengths[others])
+        frames &= sides > TALLER * median(sides[drawn][others], lengths[others])
     return frames
 
 
@@ -127,10 +132,3 @@ def cut_out(pieces: Pieces, numbers: list[int], box: Boxes) -> NDArray[np.uint8]
     # The faint rim of a stroke belongs to it, and to no piece.
     near = np.asarray(Image.fromarray(own.view(np.uint8)).filter(ImageFilter.MaxFilter(3)))
     return np.where(own | ((labels < 0) & near.view(bool)), pieces.ink[place], np.uint8(0))
-
-
-def _median(values: NDArray[np.float64] | NDArray[np.int64], weights: NDArray[np.float64]) -> float:
-    """Return the least value that, with those below it, has half of all weight."""
-    order = np.argsort(values)
-    reached = weights[order].cumsum()
-    return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
