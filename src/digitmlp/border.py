@@ -35,9 +35,13 @@ def inside(grey: Floats) -> tuple[slice, slice]:
 
 def _inside(grey: Floats, snippet: bool) -> tuple[slice, slice]:
     """Return the rows and columns within the outermost border."""
-    for colour in {np.median(grey[0]), np.median(grey[:, 0])}:
+    for side, opposite in ((grey[0], grey[-1]), (grey[:, 0], grey[:, -1])):
+        colour = np.median(side)
+        if (np.abs(opposite - colour) <= EVEN).mean() < NEARLY:
+            continue
         far = np.abs(grey - colour)
-        down, across = _between(far <= EVEN), _between(far.T <= EVEN)
+        even = far <= EVEN
+        down, across = _between(even), _between(even.T)
         unlike = far >= UNLIKE
         rows = _clear(unlike[:, across], down, snippet)
         columns = _clear(unlike[down].T, across, snippet)
