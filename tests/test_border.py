@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 from strokes import Templates, pixels, write
 
 from digitmlp import read
@@ -69,6 +69,21 @@ def test_an_upright_stroke_from_side_to_side_is_a_one(size):
     ImageDraw.Draw(picture).rectangle((width * 0.4, 0, width * 0.6, height), fill=0)
     (box,) = look(np.asarray(picture)).boxes
     assert box[2] - box[0] < box[3] - box[1]
+
+
+def test_a_digit_beside_a_frame_is_read_too():
+    panel = write("407", size=(500, 350), at=(100, 120), height=100, pen=10).picture(30, 190)
+    page = write("5", size=(800, 600), at=(50, 40), height=60).picture(0, 255)
+    page[150:500, 150:650] = panel
+    assert "5" in read(page, Templates()).text
+
+
+@pytest.mark.parametrize("pen", [4, 7])
+def test_a_small_square_zero_is_no_frame(pen):
+    picture = Image.new("L", (28, 28), 255)
+    ImageDraw.Draw(picture).rectangle((6, 4, 21, 23), outline=0, width=pen)
+    soft = picture.filter(ImageFilter.GaussianBlur(0.6))
+    assert inside(greyscale(np.asarray(soft))) == (slice(0, 28), slice(0, 28))
 
 
 def test_a_square_zero_is_no_frame():

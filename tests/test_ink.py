@@ -56,6 +56,12 @@ def test_a_shadow_over_part_of_a_small_crop_is_no_ink(size, light, blur):
     assert np.abs(box - np.array(page.boxes[0])).max() <= 0.1 * high
 
 
+@pytest.mark.parametrize("digit", ["2", "5", "8"])
+def test_a_thick_grey_pen_in_a_small_crop_is_no_shadow(digit):
+    page = write(digit, size=(60, 60), at=(13, 5), height=50, pen=17)
+    assert agreement(find_ink(page.picture(130, 230, noise=3)) >= 128, page.ink) > 0.9
+
+
 def test_strokes_that_cross_the_sides_of_a_small_crop_are_no_light_that_falls_off():
     picture = Image.new("L", (40, 60), 230)
     draw = ImageDraw.Draw(picture)

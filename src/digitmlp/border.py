@@ -7,11 +7,11 @@ from digitmlp.windows import Floats, Mask
 
 EVEN = 10  # grey levels within which a border is of one colour
 UNLIKE = 25  # grey levels by which what lies inside differs from it
-NEARLY = 0.9  # share of a row or column for which one or the other holds
+NEARLY = 0.9  # share of a row or column for which that holds
 SOFT = 8  # pixels over which one may pass into the other
 # Share of the picture's side that lies inside: else it is a stroke, and the border paper. Snippets
 # may be cut to one.
-LEAST, LEAST_OF_SNIPPET = 0.3, 0.6
+LEAST, LEAST_OF_SNIPPET = 0.3, 0.65
 
 
 def inside(grey: Floats) -> tuple[slice, slice]:
@@ -37,7 +37,7 @@ def _inside(grey: Floats, snippet: bool) -> tuple[slice, slice]:
     """Return the rows and columns within the outermost border."""
     for side, opposite in ((grey[0], grey[-1]), (grey[:, 0], grey[:, -1])):
         colour = np.median(side)
-        if (np.abs(opposite - colour) <= EVEN).mean() < NEARLY:
+        if (np.abs(opposite - colour) > EVEN).any():
             continue
         far = np.abs(grey - colour)
         even = far <= EVEN
@@ -58,7 +58,7 @@ def _whole(grey: Floats) -> tuple[slice, slice]:
 
 def _between(even: Mask) -> slice:
     """Return the rows between those at the top and those at the bottom that are of one colour."""
-    full = even.mean(1) >= NEARLY
+    full: Mask = even.all(1)  # a digit beside a frame is not lost
     if full.all() or not (full[0] and full[-1]):
         return slice(0, len(full))
     return slice(int(full.argmin()), len(full) - int(full[::-1].argmin()))

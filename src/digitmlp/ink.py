@@ -23,7 +23,7 @@ FAR = 2  # coarse pixels from ink, where its edge has come to an end
 SHADE, SHADED = 0.15, 0.02
 # A snippet lies in a shadow if more than this share of its sides are darker than paper by more than
 # the first share of the contrast and, as ink is not, by less than the second.
-SIDES_SHADED, LIT, INKED = 0.2, 0.2, 0.75
+SIDES_SHADED, LIT, INKED = 0.3, 0.2, 0.7
 RIM = 2  # coarse pixels over which the ground passes into that shadow
 BEND = 3  # pixels between a place and the sides that it is compared with
 SNIPPET = 300  # a picture with no longer side has one ground, and no ruled lines
