@@ -58,7 +58,7 @@ def _whole(grey: Floats) -> tuple[slice, slice]:
 
 def _between(even: Mask) -> slice:
     """Return the rows between those at the top and those at the bottom that are of one colour."""
-    full: Mask = even.all(1)  # a digit beside a frame is not lost
+    full = np.asarray(even.all(axis=1))  # a digit beside a frame is not lost
     if full.all() or not (full[0] and full[-1]):
         return slice(0, len(full))
     return slice(int(full.argmin()), len(full) - int(full[::-1].argmin()))
