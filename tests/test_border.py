@@ -86,6 +86,15 @@ def test_a_small_square_zero_is_no_frame(pen):
     assert inside(greyscale(np.asarray(soft))) == (slice(0, 28), slice(0, 28))
 
 
+@pytest.mark.parametrize("scale", [1, 2, 10])
+@pytest.mark.parametrize("pen", [5, 7])
+def test_a_square_zero_that_fills_most_of_a_small_picture_is_no_frame(scale, pen):
+    picture = Image.new("L", (28 * scale, 28 * scale), 0)
+    box = (4 * scale, 3 * scale, 24 * scale - 1, 25 * scale - 1)
+    ImageDraw.Draw(picture).rectangle(box, outline=255, width=pen * scale)
+    assert inside(greyscale(np.asarray(picture))) == (slice(0, 28 * scale),) * 2
+
+
 def test_a_square_zero_is_no_frame():
     picture = Image.new("L", (560, 600), 255)
     ImageDraw.Draw(picture).rectangle((150, 100, 410, 500), outline=20, width=70)

@@ -8,6 +8,7 @@ from digitmlp.windows import Floats, Mask
 EVEN = 10  # grey levels within which a border is of one colour
 UNLIKE = 25  # grey levels by which what lies inside differs from it
 NEARLY = 0.9  # share of a row or column for which that holds
+NESTED = 3  # frames that may lie within each other
 SOFT = 8  # pixels over which one may pass into the other
 # Share of the picture's side that lies inside: else it is a stroke, and the border paper. Snippets
 # may be cut to one.
@@ -22,15 +23,16 @@ def inside(grey: Floats) -> tuple[slice, slice]:
     """
     snippet = max(grey.shape) <= SNIPPET
     rows, columns = _whole(grey)
-    while True:  # a frame may have another in it
+    for _ in range(NESTED):
         down, across = _inside(grey[rows, columns], snippet)
         inner = (
             slice(rows.start + down.start, rows.start + down.stop),
             slice(columns.start + across.start, columns.start + across.stop),
         )
         if inner == (rows, columns):
-            return inner
+            break
         rows, columns = inner
+    return rows, columns
 
 
 def _inside(grey: Floats, snippet: bool) -> tuple[slice, slice]:
@@ -47,9 +49,17 @@ def _inside(grey: Floats, snippet: bool) -> tuple[slice, slice]:
         columns = _clear(unlike[down].T, across, snippet)
         if rows is None or columns is None or (rows, columns) == _whole(grey):
             continue
-        if np.median(far[rows, columns]) >= UNLIKE:  # else a line on paper, the same within
+        # Within a line on paper, or a square zero, lies the same paper.
+        if min(np.median(far[rows, columns]), _in_the_middle(far[rows, columns])) >= UNLIKE:
             return rows, columns
     return _whole(grey)
+
+
+def _in_the_middle(far: Floats) -> float:
+    """Return the median over the middle third of the rows and of the columns."""
+    height, width = far.shape
+    middle = far[height // 3 : height - height // 3, width // 3 : width - width // 3]
+    return float(np.median(middle))
 
 
 def _whole(grey: Floats) -> tuple[slice, slice]:

@@ -21,12 +21,12 @@ FAR = 2  # coarse pixels from ink, where its edge has come to an end
 # Places far from ink that are darker than paper, by this share of what ink is, are in a shadow if
 # there are more of them than this share of those with ink.
 SHADE, SHADED = 0.15, 0.02
-# A snippet lies in a shadow if more than this share of its sides are darker than paper by more than
-# the first share of the contrast and, as ink is not, by less than the second.
+# A snippet lies in a shadow if more than this share of its sides differ from paper by more than the
+# first share of the contrast and, as ink does not, by less than the second.
 SIDES_SHADED, LIT, INKED = 0.3, 0.2, 0.7
 RIM = 2  # coarse pixels over which the ground passes into that shadow
 BEND = 3  # pixels between a place and the sides that it is compared with
-SNIPPET = 300  # a picture with no longer side has one ground, and no ruled lines
+SNIPPET = 300  # a picture with no longer side has one ground but for shadows, and no ruled lines
 # A snippet's light slopes by at least this share of its contrast, and so much of its sides is as
 # near to the plane.
 SLOPE, ALONG = 0.1, 0.9
