@@ -7,14 +7,13 @@ camera or a program may change it; what is read wrongly is printed with the cond
 """
 
 import argparse
-import csv
 from collections import Counter
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from pictures import has_digit
+from pictures import agree, labelled, plain
 from PIL import Image, ImageFilter, ImageOps
 
 from digitmlp.picture import decode
@@ -44,10 +43,10 @@ def paper(image: Image.Image) -> tuple[int, ...]:
     return tuple(int(level) for level in np.median(np.asarray(image), (0, 1)))
 
 
-def framed(share: float, colour: str, *, level: bool = True) -> Change:
+def framed(share: float, colour: str, *, beside: bool = True) -> Change:
     def change(image: Image.Image) -> Image.Image:
         bar = max(1, round(share * image.height))
-        return ImageOps.expand(image, (bar if level else 0, bar), colour)
+        return ImageOps.expand(image, (bar if beside else 0, bar), colour)
 
     return change
 
@@ -63,7 +62,7 @@ def lit(across: float, down: float) -> Change:
 
 
 def shaded(rim: float) -> Change:
-    """A shadow of half the light lies over a corner, its rim as soft as this share of the side."""
+    """A shadow takes 0.45 of the light from a corner, its rim as soft as this share of the side."""
 
     def change(image: Image.Image) -> Image.Image:
         y, x = np.mgrid[: image.height, : image.width]
@@ -102,7 +101,7 @@ CONDITIONS: dict[str, Change] = {
     "turned by -7°, black beside": turned(-7, "black"),
     "a white frame": framed(0.1, "white"),
     "a black frame": framed(0.1, "black"),
-    "bars above and below": framed(0.25, "black", level=False),
+    "bars above and below": framed(0.25, "black", beside=False),
     "light falls to the right": lit(0.75, 1),
     "light falls downwards": lit(1, 0.75),
     "less than half down there": lit(1, 0.45),
@@ -120,21 +119,21 @@ def main() -> None:
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="one of N pictures")
     options = parser.parse_args()
+    if not (options.folder / "labels.csv").is_file():
+        parser.error(f"{options.folder}: has no labels.csv; expected one beside its pictures")
     recognizer = load()
-    with (options.folder / "labels.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))[:: options.every]
+    pictures = labelled(options.folder)[:: options.every]
     right: Counter[str] = Counter()
-    for row in rows:
-        image = Image.fromarray(decode(options.folder / row["file"]).pixels).convert("RGB")
-        label = row["label"].replace(" ", "")
+    for path, label in pictures:
+        image = Image.fromarray(decode(path).pixels).convert("RGB")
         for condition, change in CONDITIONS.items():
-            text = read(change(image), recognizer).text.replace(" ", "").replace("\n", "|")
-            if text == label or not (has_digit(text) or has_digit(label)):
+            text = plain(read(change(image), recognizer).text)
+            if agree(text, label):
                 right[condition] += 1
             else:
-                print(f"{row['file']}  {label}  {condition}: {text}")
+                print(f"{path.name}  {label}  {condition}: {text}")
     for condition in CONDITIONS:
-        print(f"{condition:28} {right[condition]:5} of {len(rows)}")
+        print(f"{condition:28} {right[condition]:5} of {len(pictures)}")
 
 
 if __name__ == "__main__":

@@ -35,13 +35,27 @@ class Answer:
 
     @property
     def is_right(self) -> bool:
-        if not has_digit(self.label):
-            return not has_digit(self.text)
-        return self.text == self.label
+        return agree(self.text, self.label)
 
 
 def has_digit(text: str) -> bool:
     return any(character.isdigit() for character in text)
+
+
+def agree(text: str, label: str) -> bool:
+    """Return whether what was read is right; what holds no digit is all the same."""
+    return text == label or not (has_digit(text) or has_digit(label))
+
+
+def plain(text: str) -> str:
+    """Return a reading's text, or a label, without spaces, its lines parted by `|`."""
+    return text.replace(" ", "").replace("\n", "|")
+
+
+def labelled(folder: Path) -> list[tuple[Path, str]]:
+    """Return the pictures of a folder's labels.csv, each with its label."""
+    with (folder / "labels.csv").open(newline="") as file:
+        return [(folder / row["file"], plain(row["label"])) for row in csv.DictReader(file)]
 
 
 def labelled_folders(folder: Path) -> list[Path]:
@@ -51,18 +65,14 @@ def labelled_folders(folder: Path) -> list[Path]:
 def score(folder: Path, recognizer: Recognizer, single: bool = False) -> list[Answer]:
     """Return an answer for each row of the folder's labels.csv."""
     answers = []
-    with (folder / "labels.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        path = folder / row["file"]
+    for path, label in labelled(folder):
         began = time.perf_counter()
         try:
             reading = read(path, recognizer, single=single)
-            text = reading.text.replace(" ", "").replace("\n", "|")
+            text = plain(reading.text)
         except Exception as error:  # a crash is a mistake to be seen on the sheet
             reading, text = None, type(error).__name__
-        seconds = time.perf_counter() - began
-        answers.append(Answer(path, row["label"].replace(" ", ""), text, reading, seconds))
+        answers.append(Answer(path, label, text, reading, time.perf_counter() - began))
     return answers
 
 
