@@ -88,6 +88,11 @@ def test_a_one_as_faint_or_as_thin_is_kept(ink, pen):
     assert len(look(creased([(560, 420, 530, 540)], ink, pen))) == 7
 
 
+@pytest.mark.parametrize("strokes", [[(560, 110), (550, 205)], [(570, 110), (570, 215)]])
+def test_a_faint_thin_one_beside_digits_is_kept(strokes):
+    assert len(look(creased([strokes], 120, 6))) == 7
+
+
 def test_what_another_pen_wrote_more_of_is_no_crease():
     strokes = [(560 + x, 120, 530 + x, 240) for x in range(0, 240, 60)]
     assert len(look(creased(strokes, 130, 5))) == 10

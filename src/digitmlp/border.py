@@ -10,8 +10,8 @@ UNLIKE = 25  # grey levels by which what lies inside differs from it
 NEARLY = 0.9  # share of a row or column for which that holds
 NESTED = 3  # frames that may lie within each other
 SOFT = 8  # pixels over which one may pass into the other
-# Share of the picture's side that lies inside: else it is a stroke, and the border paper. Snippets
-# may be cut to one.
+# Share of the picture's side that lies inside: else what lies there is a stroke, and the border is
+# paper. Of a snippet it is more, as that may be cut to a stroke.
 LEAST, LEAST_OF_SNIPPET = 0.3, 0.65
 
 
@@ -67,7 +67,10 @@ def _whole(grey: Floats) -> tuple[slice, slice]:
 
 
 def _between(even: Mask) -> slice:
-    """Return the rows between those at the top and those at the bottom that are of one colour."""
+    """Return the rows between those at the top and those at the bottom that are of one colour.
+
+    All of them where there are not both, or nothing between.
+    """
     full = np.asarray(even.all(axis=1))  # a digit beside a frame is not lost
     if full.all() or not (full[0] and full[-1]):
         return slice(0, len(full))

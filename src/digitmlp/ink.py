@@ -27,14 +27,15 @@ SIDES_SHADED, LIT, INKED = 0.3, 0.2, 0.7
 RIM = 2  # coarse pixels over which the ground passes into that shadow
 BEND = 3  # pixels between a place and the sides that it is compared with
 SNIPPET = 300  # a picture with no longer side has one ground but for shadows, and no ruled lines
-# A snippet's light slopes by at least this share of its contrast, and so much of its sides is as
-# near to the plane.
+# A snippet's light rises from its middle to a corner by at least this share of its contrast, and so
+# much of its sides is as near to the plane.
 SLOPE, ALONG = 0.1, 0.9
 WEAK = 90  # ink that is part of a stroke
 SEED = 1.28  # strength, in edge levels, that a stroke has somewhere
-# An upright piece is a crease, and no 1, if its strength times its thickness, in those of most ink,
-# is less than the first of these, and its length, in its box's diagonal, no more than the second.
-# Where more than the third, a share of all strokes, are such pieces, another pen drew them.
+# A piece no wider than high is a crease, and no 1, if its strength times its thickness, in those of
+# most ink, is less than the first of these, and its length, in its box's diagonal, no more than the
+# second. Where more than the third, a share of all strokes, are such pieces, another pen drew them;
+# where no lines are ruled, one beside other ink may be a 1 all the same.
 WEAKEST, STRAIGHT, LITTLE = 0.33, 1.2, 0.1
 FAINTEST = 0.4  # mean strength, in that of most ink; on ruled paper fainter is the rest of a line
 LOWEST = 0.35  # edge level of the faintest parts of a stroke, in edge levels near it
@@ -87,7 +88,7 @@ def find_ink(pixels: NDArray[np.uint8], paper: Mask | None = None) -> NDArray[np
 
 
 def _faint(found: Components, rim: Mask, strength: Floats, firm: Mask, ruled: bool) -> Mask:
-    """Return (n,): which pieces are creases, or on ruled paper far fainter than most of the ink."""
+    """Return (n + 1,): which of the n pieces are creases, or what is left of ruled lines."""
     real = firm[1:]
     if not real.any():
         return np.zeros_like(firm)
@@ -102,7 +103,17 @@ def _faint(found: Components, rim: Mask, strength: Floats, firm: Mask, ruled: bo
         weak[:] = False  # another pen's
     if ruled:
         weak |= fainter < FAINTEST
+    else:
+        weak[weak] = ~_has_company(found.boxes[weak], found.boxes[real & ~weak])
     return np.append(False, weak)
+
+
+def _has_company(boxes: NDArray[np.int64], others: NDArray[np.int64]) -> Mask:
+    """Return (n,): which of the boxes (n, 4) share half of their rows with one of the others."""
+    (_, top, _, bottom), (_, first, _, end) = boxes.T[..., None], others.T
+    shared = np.minimum(bottom, end) - np.maximum(top, first)
+    beside: Mask = (2 * shared >= bottom - top).any(1)
+    return beside
 
 
 def _soft(labels: NDArray[np.int32], rim: Mask, edges: Mask, firm: Mask) -> Mask:
@@ -164,7 +175,8 @@ def _mean_near(grey: Floats, paper: Mask) -> Floats:
 def _evenly_lit(grey: Floats) -> Floats:
     """Return the picture as under even light: divided by a smooth surface through most pixels.
 
-    A snippet may be full of ink: by a plane through its sides, if they are on one that slopes.
+    A snippet may be full of ink: by a plane through its sides, or not at all if they are on none
+    that slopes.
     """
     snippet = max(grey.shape) <= SNIPPET
     coarse = shrunk(grey) if snippet else shrunk(grey)[::2, ::2]  # enough for so smooth a surface
@@ -176,7 +188,7 @@ def _evenly_lit(grey: Floats) -> Floats:
     terms, values = np.stack([where(term) for term in surface]), where(coarse)
     paper = np.ones(len(values), bool)
     for _ in range(4):
-        basis = terms[:, paper]  # the normal equations: fifteen unknowns, however many pixels
+        basis = terms[:, paper]  # the normal equations: fifteen unknowns at most
         weights, *_ = np.linalg.lstsq(basis @ basis.T, basis @ values[paper], rcond=None)
         off = np.abs(values - weights @ terms)
         paper = off <= 2.5 * max(np.median(off), 1.0)

@@ -202,7 +202,7 @@ def _runs(line: list[Glyph]) -> list[list[Glyph]]:
 
 
 def _digit(glyph: Glyph, pieces: Pieces, zoom: float, size: tuple[int, int]) -> Digit:
-    corners = (glyph.box * pieces.scale + np.array(pieces.origin * 2)) * zoom
+    corners = (glyph.box * pieces.scale + np.tile(pieces.origin, 2)) * zoom
     left, top, right, bottom = (
         min(max(round(float(edge)), 0), end)
         for edge, end in zip(corners, (*size, *size), strict=True)

@@ -54,7 +54,7 @@ def look(pixels: NDArray[np.uint8]) -> Pieces:
     """Return the pieces of a picture, (h, w) grey or (h, w, 3) RGB, at a scale that suits them."""
     rows, columns = inside(greyscale(pixels))
     within = _look_closely(pixels[rows, columns])
-    if len(within) == 0 and (rows.start or columns.start):  # a square zero cut to its ink
+    if len(within) == 0 and within.ink.shape != pixels.shape[:2]:  # no border: a square zero
         return _look_closely(pixels)
     return dataclasses.replace(within, origin=(columns.start, rows.start))
 
