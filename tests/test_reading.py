@@ -84,6 +84,16 @@ def test_what_goes_round_digits_is_none(frame):
     assert text(np.asarray(picture)) == "407"
 
 
+@pytest.mark.parametrize("digit", ["2", "5", "0"])
+@pytest.mark.parametrize(("pen", "share"), [(1, 0.5), (3, 0.25)])
+def test_a_circle_round_a_digit_is_none(digit, pen, share):
+    side = 160
+    page = write(digit, size=(side, side), at=(60, 60), height=share * side, pen=2)
+    picture = Image.fromarray(page.picture())
+    ImageDraw.Draw(picture).ellipse((4, 4, side - 5, side - 5), outline=40, width=pen)
+    assert text(np.asarray(picture)) == digit
+
+
 @pytest.mark.parametrize("share", [0.3, 0.4, 0.6])
 def test_a_zero_with_a_stroke_in_it_is_no_frame(share):
     page = write("407", size=(500, 260), at=(130, 70), height=110, pen=8)

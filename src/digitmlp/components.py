@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Components:
-    """The 8-connected components of a mask (h, w), numbered from 1 in the order of their top row.
+    """The components of a mask (h, w), numbered from 1 in the order of their top row.
 
     labels  int32 (h, w): the component's number, 0 on the ground
     boxes   int64 (n, 4): left, top, right, bottom; right and bottom are the first outside
@@ -26,8 +26,11 @@ class Components:
         return len(self.areas)
 
 
-def find_components(mask: NDArray[np.bool_]) -> Components:
-    """Return the 8-connected components of a mask (h, w)."""
+def find_components(mask: NDArray[np.bool_], *, at_corners: bool = True) -> Components:
+    """Return the components of a mask (h, w).
+
+    at_corners  whether pixels that meet at a corner are connected too
+    """
     labels = np.zeros(mask.shape, np.int32)
     stride = mask.shape[1] + 2  # a column of ground on either side parts the rows
     padded = np.zeros((mask.shape[0], stride), np.int8)
@@ -35,8 +38,8 @@ def find_components(mask: NDArray[np.bool_]) -> Components:
     change = np.diff(padded.ravel())
     starts, ends = np.flatnonzero(change == 1) + 1, np.flatnonzero(change == -1) + 1
     # A run touches those of the next row that neither end before it starts nor start after its end.
-    first = np.searchsorted(ends, starts + stride)
-    counts = np.searchsorted(starts, ends + stride, "right") - first
+    first = np.searchsorted(ends, starts + stride, "left" if at_corners else "right")
+    counts = np.searchsorted(starts, ends + stride, "right" if at_corners else "left") - first
     upper = np.repeat(np.arange(len(starts)), counts)
     lower = np.arange(len(upper)) - np.repeat(counts.cumsum() - counts - first, counts)
     roots, owner = np.unique(_merged(len(starts), upper, lower), return_inverse=True)
@@ -66,7 +69,7 @@ def _merged(count: int, upper: NDArray[np.int64], lower: NDArray[np.int64]) -> N
 
 def parents(found: Components) -> NDArray[np.int64]:
     """Return (n,): for each component the number of the one that has it in a hole, or 0."""
-    ground = find_components(found.labels == 0)
+    ground = find_components(found.labels == 0, at_corners=False)  # a thin line encloses it
     labels = ground.labels
     # Above the first pixel of a component is ground; above that of a ground, what goes round it.
     around = np.append(0, _above(ground, found.labels))

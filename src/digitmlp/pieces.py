@@ -87,10 +87,10 @@ def _frames(
     count = len(found) + 1
     sides = found.boxes[:, 3] - found.boxes[:, 1]
     parent = parents(found)[drawn]
-    share = sides[drawn] / np.where(parent > 0, sides[parent - 1], np.inf)
+    height = np.where(parent > 0, sides[parent - 1], np.inf)
     # A digit as open as a 4 may have a loose piece in its box; in a hole of it, hardly ever.
-    frames = np.bincount(parent[share >= FRAMED], minlength=count) > 0
-    frames |= np.bincount(parent[share >= SMALL], minlength=count) >= SEVERAL
+    frames = np.bincount(parent[lengths >= FRAMED * height], minlength=count) > 0
+    frames |= np.bincount(parent[sides[drawn] >= SMALL * height], minlength=count) >= SEVERAL
     frames = frames[1:]
     # What is no taller than digits are is a zero, with a stroke through it.
     others = ~frames[drawn]
