@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from digitmlp.components import (
     Components,
@@ -28,7 +29,7 @@ RIM = 2  # coarse pixels over which the ground passes into that shadow
 BEND = 3  # pixels between a place and the sides that it is compared with
 SNIPPET = 300  # a picture with no longer side has one ground but for shadows, and no ruled lines
 # A snippet's light rises from its middle to a corner by at least this share of its contrast, and so
-# much of its sides is as near to the plane.
+# much of its sides is as near to the surface.
 SLOPE, ALONG = 0.1, 0.9
 WEAK = 90  # ink that is part of a stroke
 SEED = 1.28  # strength, in edge levels, that a stroke has somewhere
@@ -60,9 +61,7 @@ def find_ink(pixels: NDArray[np.uint8], paper: Mask | None = None) -> NDArray[np
         return np.zeros(grey.shape, np.uint8)
     if paper is None:
         paper = np.ones(grey.shape, np.bool_)
-    else:
-        grey = np.where(paper, grey, _mean_near(grey, paper))
-    grey = _evenly_lit(grey)
+    grey = _evenly_lit(_gone_on_with(grey, paper))
     edges = _edges(grey)
     if not _ink_is_dark(grey, edges):
         grey = 255 - grey
@@ -162,25 +161,27 @@ def _ink_is_dark(grey: Floats, edges: Floats) -> bool:
     return skew <= 0
 
 
-def _mean_near(grey: Floats, paper: Mask) -> Floats:
-    """Return what paper is on average around each place, or all of it where there is none near."""
-    weight = paper.astype(np.float32)
-    weights, weighted = shrunk(weight), shrunk(grey * weight)
-    few = np.float32(0.001)  # so much counts all of it
-    whole = weighted.sum() / max(weights.sum(), few)
-    near = (blurred(weighted, NEAR) + few * whole) / (blurred(weights, NEAR) + few)
-    return expanded(near, grey.shape)
+def _gone_on_with(grey: Floats, known: Mask) -> Floats:
+    """Return the picture with what is not known as what is known near it, which coarser copies
+    tell where that is far.
+    """
+    if known.all() or not known.any():
+        return grey
+    weight = np.asarray(Image.fromarray(known.astype(np.float32)).reduce(2))
+    sums = np.asarray(Image.fromarray(np.where(known, grey, np.float32(0))).reduce(2))
+    coarse = _gone_on_with(sums / np.maximum(weight, np.float32(1e-6)), weight > 0)
+    return np.where(known, grey, expanded(coarse, grey.shape))
 
 
 def _evenly_lit(grey: Floats) -> Floats:
     """Return the picture as under even light: divided by a smooth surface through most pixels.
 
-    A snippet may be full of ink: by a plane through its sides, or not at all if they are on none
-    that slopes.
+    A snippet may be full of ink: by a simple surface through its sides, or not at all if they are
+    on none that slopes.
     """
     snippet = max(grey.shape) <= SNIPPET
     coarse = shrunk(grey) if snippet else shrunk(grey)[::2, ::2]  # enough for so smooth a surface
-    degree = 1 if snippet else 4
+    degree = 2 if snippet else 4
     y, x = (np.linspace(-1, 1, side) for side in coarse.shape)
     powers = [(i, j) for i in range(degree + 1) for j in range(degree + 1 - i)]
     surface = np.stack([np.multiply.outer(y**i, x**j) for i, j in powers])
