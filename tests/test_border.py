@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageOps
 from strokes import Templates, pixels, write
 
 from digitmlp import read
-from digitmlp.border import inside
+from digitmlp.border import beyond, within
 from digitmlp.sheet import look
 from digitmlp.windows import greyscale
 
@@ -39,15 +39,15 @@ def test_a_small_crop_with_the_frame_of_its_cell_is_read(colour):
 def test_a_frame_may_have_another_in_it():
     page = lit(write("407").picture(40, 200, noise=2))
     framed = ImageOps.expand(ImageOps.expand(page, 10, 0), 25, 255)
-    rows, columns = inside(greyscale(np.asarray(framed)))
-    assert (rows, columns) == (slice(36, 434), slice(36, 634))
+    rows, columns = within(beyond(greyscale(np.asarray(framed))))
+    assert (rows, columns) == (slice(37, 433), slice(37, 633))
 
 
 def test_what_mixes_with_the_border_goes_with_it():
     page = lit(write("407").picture(40, 200, noise=2))
     wide = ImageOps.expand(page, (33, 0), 255)
     halved = np.asarray(wide.reduce(2))
-    _, columns = inside(greyscale(halved))
+    _, columns = within(beyond(greyscale(halved)))
     assert 17 <= columns.start <= 18
     assert halved.shape[1] - 18 <= columns.stop <= halved.shape[1] - 17
 
@@ -59,7 +59,7 @@ def test_clean_paper_round_what_is_drawn_is_no_border(number, paper, size):
     high = size[1] / 2
     page = write(number, size=size, at=(high / 2, high / 2), height=high, pen=round(high / 6))
     picture = page.picture(255 - paper, paper)
-    assert inside(greyscale(picture)) == (slice(0, size[1]), slice(0, size[0]))
+    assert not beyond(greyscale(picture)).any()
 
 
 @pytest.mark.parametrize("size", [(20, 28), (16, 16), (240, 280)])
@@ -83,7 +83,7 @@ def test_a_small_square_zero_is_no_frame(pen):
     picture = Image.new("L", (28, 28), 255)
     ImageDraw.Draw(picture).rectangle((6, 4, 21, 23), outline=0, width=pen)
     soft = picture.filter(ImageFilter.GaussianBlur(0.6))
-    assert inside(greyscale(np.asarray(soft))) == (slice(0, 28), slice(0, 28))
+    assert not beyond(greyscale(np.asarray(soft))).any()
 
 
 @pytest.mark.parametrize("scale", [1, 2, 10])
@@ -92,7 +92,7 @@ def test_a_square_zero_that_fills_most_of_a_small_picture_is_no_frame(scale, pen
     picture = Image.new("L", (28 * scale, 28 * scale), 0)
     box = (4 * scale, 3 * scale, 24 * scale - 1, 25 * scale - 1)
     ImageDraw.Draw(picture).rectangle(box, outline=255, width=pen * scale)
-    assert inside(greyscale(np.asarray(picture))) == (slice(0, 28 * scale),) * 2
+    assert not beyond(greyscale(np.asarray(picture))).any()
 
 
 def test_a_square_zero_is_no_frame():
@@ -100,3 +100,30 @@ def test_a_square_zero_is_no_frame():
     ImageDraw.Draw(picture).rectangle((150, 100, 410, 500), outline=20, width=70)
     (box,) = look(np.asarray(picture)).boxes
     assert np.abs(box - np.array([150, 100, 411, 501])).max() <= 2
+
+
+@pytest.mark.parametrize(("turn", "beside"), [(3, 255), (-7, 0), (4, 90)])
+@pytest.mark.parametrize("digit", ["1", "4", "5", "8"])
+def test_what_a_turned_small_crop_leaves_is_no_ink(digit, turn, beside):
+    page = write(digit, size=(44, 48), at=(14, 10), height=28, pen=4)
+    crop = lit(page.picture(80, 200, noise=1))
+    turned = crop.rotate(turn, Image.Resampling.BICUBIC, expand=True, fillcolor=beside)
+    assert read(turned, Templates()).text == digit
+
+
+@pytest.mark.parametrize(("ink", "panel", "paper"), [(255, 90, 255), (30, 200, 255), (255, 60, 0)])
+@pytest.mark.parametrize("scale", [1, 5])
+def test_a_panel_with_round_corners_is_what_is_read(ink, panel, paper, scale):
+    side = 60 * scale
+    page = write("4", size=(side, side), at=(side / 3, side / 4), height=side / 2, pen=side // 12)
+    mask = Image.new("L", (side, side))
+    ImageDraw.Draw(mask).rounded_rectangle((0, 0, side - 1, side - 1), side // 5, fill=255)
+    picture = Image.new("L", (side + 8 * scale, side + 8 * scale), paper)
+    picture.paste(Image.fromarray(page.picture(ink, panel)), (4 * scale, 4 * scale), mask)
+    assert read(picture, Templates()).text == "4"
+
+
+def test_strokes_that_reach_the_frame_in_its_colour_are_read():
+    page = write("17", size=(120, 90), at=(20, 29), height=60, pen=8)
+    picture = ImageOps.expand(Image.fromarray(page.picture(0, 220)), 9, 0)
+    assert read(picture, Templates()).text == "17"

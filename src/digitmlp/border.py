@@ -1,91 +1,129 @@
-"""The border of one colour that a picture may have: bars at two sides, a frame around it."""
+"""The border of one colour that a picture may have: bars, a frame, what a turned one leaves."""
+
+import math
 
 import numpy as np
+from PIL import Image, ImageDraw
 
+from digitmlp.components import find_components
 from digitmlp.ink import SNIPPET
-from digitmlp.windows import Floats, Mask
+from digitmlp.windows import Floats, Mask, highest
 
-EVEN = 10  # grey levels within which a border is of one colour
+Point = tuple[int, int]
+
+EVEN = 10  # grey levels within which nearly all of a border is of one colour
 UNLIKE = 25  # grey levels by which what lies inside differs from it
-NEARLY = 0.9  # share of a row or column for which that holds
+NEARLY = 0.85  # share of it, and of the rim of what lies inside, for which that holds
 NESTED = 3  # frames that may lie within each other
-SOFT = 8  # pixels over which one may pass into the other
-# Share of the picture's side that lies inside: else what lies there is a stroke, and the border is
-# paper. Of a snippet it is more, as that may be cut to a stroke.
-LEAST, LEAST_OF_SNIPPET = 0.3, 0.65
+DUST = 1 / 40  # of the picture's longer side
+SEAM = 2  # pixels over which one passes into the other
+# What lies inside is a parallelogram, or one with round corners: its area by the root of the
+# determinant of its covariance, 12 to 12.3 with rounds of a quarter of its side.
+FORM, UNEVEN = 12.1, 0.3
+# Share of the picture that lies inside: else what lies there is a stroke. Of a snippet it is more,
+# as that may be cut to a stroke.
+LEAST, LEAST_OF_SNIPPET = 0.15, 0.53
+# What is of the border's colour inside, so much of all and so much of its own hull, is paper.
+HOLE, FULL = 0.1, 0.8
+SMALLEST = 20  # pixels on the shorter side; with fewer, a digit's outline is as straight
 
 
-def inside(grey: Floats) -> tuple[slice, slice]:
-    """Return the rows and columns of a picture (h, w) that lie within its border, if it has one.
+def beyond(grey: Floats) -> Mask:
+    """Return where in a picture (h, w) there is a border.
 
-    A border runs along two sides that face each other, or all four, in one colour, and ends in
-    straight lines: the paper around what is drawn does not.
+    It takes in the picture's four corners, in one colour, and has a clear end all around what lies
+    inside, which has a simple form: the paper around what is drawn does not.
     """
-    snippet = max(grey.shape) <= SNIPPET
-    rows, columns = _whole(grey)
+    where = np.zeros(grey.shape, np.bool_)
     for _ in range(NESTED):
-        down, across = _inside(grey[rows, columns], snippet)
-        inner = (
-            slice(rows.start + down.start, rows.start + down.stop),
-            slice(columns.start + across.start, columns.start + across.stop),
-        )
-        if inner == (rows, columns):
+        rows, columns = within(where)
+        outside = _beyond(grey[rows, columns])
+        if not outside.any():
             break
-        rows, columns = inner
-    return rows, columns
+        where[rows, columns] |= outside
+    return where
 
 
-def _inside(grey: Floats, snippet: bool) -> tuple[slice, slice]:
-    """Return the rows and columns within the outermost border."""
-    for side, opposite in ((grey[0], grey[-1]), (grey[:, 0], grey[:, -1])):
-        colour = np.median(side)
-        if (np.abs(opposite - colour) > EVEN).any():
-            continue
-        far = np.abs(grey - colour)
-        even = far <= EVEN
-        down, across = _between(even), _between(even.T)
-        unlike = far >= UNLIKE
-        rows = _clear(unlike[:, across], down, snippet)
-        columns = _clear(unlike[down].T, across, snippet)
-        if rows is None or columns is None or (rows, columns) == _whole(grey):
-            continue
-        # Within a line on paper, or a square zero, lies the same paper.
-        if min(np.median(far[rows, columns]), _in_the_middle(far[rows, columns])) >= UNLIKE:
-            return rows, columns
-    return _whole(grey)
+def within(border: Mask) -> tuple[slice, slice]:
+    """Return the rows and columns of a picture (h, w) that are not wholly border."""
+    rows, columns = (np.flatnonzero(~border.all(axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
-def _in_the_middle(far: Floats) -> float:
-    """Return the median over the middle third of the rows and of the columns."""
-    height, width = far.shape
-    middle = far[height // 3 : height - height // 3, width // 3 : width - width // 3]
-    return float(np.median(middle))
+def _beyond(grey: Floats) -> Mask:
+    """Return where the outermost border is."""
+    none = np.zeros(grey.shape, np.bool_)
+    corners = np.ix_((0, -1), (0, -1))
+    colour = np.median(grey[corners])
+    if min(grey.shape) < SMALLEST or (np.abs(grey[corners] - colour) > EVEN).any():
+        return none
+    step = -(-max(grey.shape) // SNIPPET)
+    far = np.abs(grey[::step, ::step] - colour)
+    if np.count_nonzero(far >= UNLIKE) < LEAST * far.size:
+        return none  # what lies around is paper
+    labels = find_components(far < UNLIKE).labels
+    border = np.isin(labels, labels[corners])
+    others = find_components(~border)
+    sizes = (others.boxes[:, 2:] - others.boxes[:, :2]).max(1)
+    large = np.append(False, sizes > DUST * max(far.shape))
+    if not large.any():
+        return none
+    inside = _hull(large[others.labels])
+    rim = inside & highest(~np.pad(inside, SEAM), SEAM)[SEAM:-SEAM, SEAM:-SEAM]
+    if not _is_shown(inside, rim, far):
+        return none
+    outside = ~inside | border & rim
+    # What is alike next to it, or at the picture's sides, may have no place in the sample.
+    near = highest(np.pad(outside, 1, constant_values=True), min(step - 1, 1))[1:-1, 1:-1]
+    height, width = grey.shape
+    outside, near = (
+        mask.repeat(step, 0).repeat(step, 1)[:height, :width] for mask in (outside, near)
+    )
+    return highest(outside | near & (np.abs(grey - colour) < UNLIKE), SEAM)
 
 
-def _whole(grey: Floats) -> tuple[slice, slice]:
-    return slice(0, grey.shape[0]), slice(0, grey.shape[1])
+def _is_shown(inside: Mask, rim: Mask, far: Floats) -> bool:
+    """Return whether what lies inside, all (h, w), is a picture or panel rather than a stroke.
 
-
-def _between(even: Mask) -> slice:
-    """Return the rows between those at the top and those at the bottom that are of one colour.
-
-    All of them where there are not both, or nothing between.
+    far  how much each place differs from the border
     """
-    full = np.asarray(even.all(axis=1))  # a digit beside a frame is not lost
-    if full.all() or not (full[0] and full[-1]):
-        return slice(0, len(full))
-    return slice(int(full.argmin()), len(full) - int(full[::-1].argmin()))
+    form = np.count_nonzero(inside) / math.sqrt(np.linalg.det(np.cov(np.nonzero(inside))))
+    if not (
+        inside.mean() >= (LEAST_OF_SNIPPET if max(far.shape) <= SNIPPET else LEAST)
+        and abs(form - FORM) <= UNEVEN
+        and (far[~inside] <= EVEN).mean() >= NEARLY
+        and (far[rim] >= UNLIKE).mean() >= NEARLY
+        and np.median(far[inside]) >= UNLIKE
+    ):
+        return False
+    # Within a line on paper, or a square zero, lies the same paper.
+    alike = find_components(inside & (far < UNLIKE))
+    if len(alike) == 0:
+        return True
+    hole = alike.labels == 1 + alike.areas.argmax()
+    area = np.count_nonzero(hole)
+    least = max(HOLE * np.count_nonzero(inside), FULL * np.count_nonzero(_hull(hole)))
+    return bool(area < least)
 
 
-def _clear(unlike: Mask, rows: slice, snippet: bool) -> slice | None:
-    """Return the rows without those that pass into the border; None where it has no end."""
-    if rows == slice(0, len(unlike)):
-        return rows
-    clear = unlike[rows].mean(1) >= NEARLY
-    if not (clear[:SOFT].any() and clear[-SOFT:].any()):
-        return None
-    mixed = 0 if snippet else 1
-    first = rows.start + int(clear.argmax()) + mixed
-    end = rows.stop - int(clear[::-1].argmax()) - mixed
-    least = LEAST_OF_SNIPPET if snippet else LEAST
-    return slice(first, end) if end - first >= least * len(unlike) else None
+def _hull(mask: Mask) -> Mask:
+    """Return the mask's convex hull, (h, w)."""
+    rows = np.flatnonzero(mask.any(1))
+    left, right = mask[rows].argmax(1), mask.shape[1] - 1 - mask[rows, ::-1].argmax(1)
+    hull: list[Point] = []
+    for x, y in ((left, rows), (right[::-1], rows[::-1])):  # down one side and up the other
+        side: list[Point] = []
+        for point in zip(x.tolist(), y.tolist(), strict=True):
+            while len(side) > 1 and not _turns(side[-2], side[-1], point):
+                side.pop()
+            side.append(point)
+        hull += side
+    filled = Image.new("1", mask.shape[::-1])
+    ImageDraw.Draw(filled).polygon(hull, fill=1, outline=1)
+    return np.array(filled)
+
+
+def _turns(one: Point, other: Point, third: Point) -> bool:
+    """Return whether the way from one point by the other to the third turns outwards there."""
+    (x, y), (right, down) = np.subtract(other, one).tolist(), np.subtract(third, one).tolist()
+    return bool(x * down < y * right)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from digitmlp.border import inside
+from digitmlp.border import beyond, within
 from digitmlp.components import Components, along_sides, find_components
 from digitmlp.ink import SNIPPET, WEAK, find_ink
 from digitmlp.pieces import Pieces, find_pieces
@@ -44,57 +44,65 @@ class _Surroundings:
     outside: Mask
     sheets: bool
 
-    def at(self, shape: tuple[int, ...]) -> Mask:
-        """Return what is no paper in a copy (h, w) of the picture."""
-        size = (shape[1], shape[0])
-        return np.asarray(Image.fromarray(self.outside).resize(size, Image.Resampling.NEAREST))
-
 
 def look(pixels: NDArray[np.uint8]) -> Pieces:
     """Return the pieces of a picture, (h, w) grey or (h, w, 3) RGB, at a scale that suits them."""
-    rows, columns = inside(greyscale(pixels))
-    within = _look_closely(pixels[rows, columns])
-    if len(within) == 0 and within.ink.shape != pixels.shape[:2]:  # no border: a square zero
-        return _look_closely(pixels)
-    return dataclasses.replace(within, origin=(columns.start, rows.start))
+    border = beyond(greyscale(pixels))
+    rows, columns = within(border)
+    found = _look_closely(pixels[rows, columns], border[rows, columns])
+    if len(found) == 0 and border.any():  # a square zero
+        return _look_closely(pixels, np.zeros_like(border))
+    return dataclasses.replace(found, origin=(columns.start, rows.start))
 
 
-def _look_closely(pixels: NDArray[np.uint8]) -> Pieces:
-    """Return the pieces of a picture without a border, at a scale that suits them."""
+def _look_closely(pixels: NDArray[np.uint8], border: Mask) -> Pieces:
+    """Return the pieces of a picture within its border, at a scale that suits them."""
     image = Image.fromarray(pixels)
     around = None
     for factor in (4, 2):
         if max(image.size) >= factor * LEAST:
-            coarse, around = _look(np.asarray(image.reduce(factor)), around)
+            coarse, around = _look(np.asarray(image.reduce(factor)), border, around)
             if coarse.height >= ENOUGH:
                 return dataclasses.replace(coarse, scale=float(factor))
     zoom = max(1, min(-(-SHORTEST // min(image.size)), LONGEST // max(image.size)))
     if zoom > 1:
         size = image.width * zoom, image.height * zoom
         pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC))
-    return dataclasses.replace(_look(pixels, around)[0], scale=1 / zoom)
+    return dataclasses.replace(_look(pixels, border, around)[0], scale=1 / zoom)
 
 
-def _look(pixels: NDArray[np.uint8], around: _Surroundings | None) -> tuple[Pieces, _Surroundings]:
+def _look(
+    pixels: NDArray[np.uint8], border: Mask, around: _Surroundings | None
+) -> tuple[Pieces, _Surroundings]:
     """Return the pieces of a picture; where there are sheets in it, those on the sheets too.
 
+    border  where there is one, in a finer or coarser copy
     around  as found in a coarser copy, if any
     """
-    ink = find_ink(pixels)
+    paper = ~highest(_at(pixels.shape, border), 1)
+    ink = find_ink(pixels, paper)
     if around is None or not around.sheets:  # a finer copy shows slivers of what lies beside
         found = _find_surroundings(pixels, ink)
         if around and not found.sheets:
-            found = _Surroundings(found.outside | around.at(ink.shape), False)
+            found = _Surroundings(found.outside | _at(ink.shape, around.outside), False)
         around = found
-    return _pieces(pixels, ink, around), around
+    return _pieces(pixels, ink, paper, around), around
 
 
-def _pieces(pixels: NDArray[np.uint8], ink: NDArray[np.uint8], around: _Surroundings) -> Pieces:
-    outside = around.at(ink.shape)
+def _at(shape: tuple[int, ...], mask: Mask) -> Mask:
+    """Return the mask of a finer or coarser copy at the size (h, w, …) of a picture."""
+    size = (shape[1], shape[0])
+    return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+
+
+def _pieces(
+    pixels: NDArray[np.uint8], ink: NDArray[np.uint8], paper: Mask, around: _Surroundings
+) -> Pieces:
+    outside = _at(ink.shape, around.outside)
     if not outside.any():
         return find_pieces(ink)
     # The edge of the sheet is no ink either.
-    written = find_ink(pixels, ~highest(outside, EDGE))
+    written = find_ink(pixels, paper & ~highest(outside, EDGE))
     if not around.sheets:
         pieces = find_pieces(written)
         high = (pieces.boxes[:, 3] - pieces.boxes[:, 1]).max(initial=0)
