@@ -121,6 +121,21 @@ def test_a_strip_of_desk_hides_no_digit(side, width, digits):
     assert text(picture) == digits
 
 
+@pytest.mark.parametrize("side", ["left", "bottom", "a corner"])
+@pytest.mark.parametrize("digit", ["1", "4", "7", "9"])
+@pytest.mark.parametrize(("ink", "desk"), [(60, 30), (150, 90)])
+def test_a_desk_beside_a_small_crop_is_no_digit(side, digit, ink, desk):
+    page = write(digit, size=(48, 52), at=(18, 10), height=28, pen=3)
+    crop = Image.fromarray(page.picture(ink, 210, noise=1))
+    ends = {
+        "left": [(0, 0), (6, 0), (7, 51), (0, 51)],
+        "bottom": [(0, 45), (47, 45), (47, 51), (0, 51)],
+        "a corner": [(0, 36), (24, 51), (0, 51)],
+    }
+    ImageDraw.Draw(crop).polygon(ends[side], fill=desk)
+    assert text(np.asarray(crop)) == digit
+
+
 @pytest.mark.parametrize("dark", [0, 110])
 @pytest.mark.parametrize("height", [36, 42])
 def test_slivers_too_narrow_for_a_coarse_copy_hide_no_digit(height, dark):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digitmlp.border import beyond, within
-from digitmlp.components import Components, along_sides, find_components
+from digitmlp.components import Components, along_sides, find_components, outline
 from digitmlp.ink import SNIPPET, WEAK, find_ink
 from digitmlp.pieces import Pieces, find_pieces
 from digitmlp.windows import Floats, Mask, greyscale, highest
@@ -25,7 +25,9 @@ FORM, UNEVEN = 12, 0.15
 # the picture's sides in so much of its area.
 ALONG, STRAIGHT = 0.15, 0.8
 REST = 0.5  # at most, of the picture: else it is the paper round a stroke as thick
-FILLED = 0.7  # of the picture's height: it is cut to digits as tall
+# A picture may be cut to digits that have so much of its height, a snippet to any. Then what lies
+# beside them is so much broader than strokes, and they have so much of the height but no side.
+FILLED, BROADER, SEEN = 0.7, 3, 0.33
 
 LONGEST = 2048  # pixels on the longer side of a picture that is looked at; more are no help
 LEAST = 400  # on the longer side of a copy whose pixels are averaged
@@ -105,9 +107,7 @@ def _pieces(
     written = find_ink(pixels, paper & ~highest(outside, EDGE))
     if not around.sheets:
         pieces = find_pieces(written)
-        high = (pieces.boxes[:, 3] - pieces.boxes[:, 1]).max(initial=0)
-        # In a picture cut to its ink, digits run along the sides.
-        return pieces if high < FILLED * len(ink) else find_pieces(ink)
+        return pieces if _leaves_digits(outside, pieces) else find_pieces(ink)
     # What lies between sheets counts too, but neither the desk nor the rim of a sheet.
     labels = find_components(ink >= WEAK).labels
     between = ~np.isin(labels, np.append(labels[~outside], _sides(labels)))
@@ -116,10 +116,27 @@ def _pieces(
     return pieces if len(pieces) or _is_broad(~outside) else find_pieces(ink)
 
 
+def _leaves_digits(outside: Mask, pieces: Pieces) -> bool:
+    """Return whether what lies beside a sheet is none of the digits, which run along the sides of
+    a picture that is cut to its ink.
+    """
+    drawn = pieces.labels >= 0
+    high = (pieces.boxes[:, 3] - pieces.boxes[:, 1]).max(initial=0)
+    if max(drawn.shape) > SNIPPET and high < FILLED * len(drawn):
+        return True
+    if high < SEEN * len(drawn) or along_sides(drawn).any():
+        return False
+    broad, stroke = (
+        np.count_nonzero(mask) / max(int(np.count_nonzero(outline(mask))), 1)
+        for mask in (outside, drawn)
+    )
+    return bool(broad >= BROADER * stroke)
+
+
 def _find_surroundings(pixels: NDArray[np.uint8], ink: NDArray[np.uint8]) -> _Surroundings:
-    if max(ink.shape) <= SNIPPET:
-        return _Surroundings(np.zeros(ink.shape, np.bool_), False)
     grey = greyscale(pixels)
+    if max(ink.shape) <= SNIPPET:
+        return _Surroundings(_beside_sheet(grey, ink), False)
     sheets = _sheets(grey, find_components(ink >= WEAK))
     found = bool(sheets.any())
     return _Surroundings(~sheets if found else _beside_sheet(grey, ink), found)
