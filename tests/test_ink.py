@@ -68,6 +68,33 @@ def test_a_thick_pen_along_the_sides_of_a_small_crop_is_no_shadow(digit, side, i
     assert agreement(pieces.ink >= 128, drawn) > 0.95
 
 
+@pytest.mark.parametrize("squared", [False, True])
+@pytest.mark.parametrize("slope", [0, 2])
+@pytest.mark.parametrize("digit", ["4", "5", "7"])
+def test_lines_through_a_small_crop_are_no_ink(digit, slope, squared):
+    page = write(digit, size=(40, 46), at=(12, 8), height=28, pen=3)
+    crop = Image.fromarray(page.picture(90, 210, noise=1))
+    lines = Image.new("L", crop.size, 255)
+    draw = ImageDraw.Draw(lines)
+    for y in (6, 20, 34):
+        draw.line((0, y, 39, y + slope), fill=145)
+    for x in (5, 19, 33) if squared else ():
+        draw.line((x, 0, x - slope, 45), fill=145)
+    found = find_ink(np.minimum(np.asarray(crop), np.asarray(lines))) >= 128
+    assert agreement(found, page.ink) > 0.9
+
+
+@pytest.mark.parametrize("digit", ["2", "5", "7"])
+@pytest.mark.parametrize("pen", [3, 5])
+@pytest.mark.parametrize("scale", [1, 4])
+def test_bars_of_a_digit_that_is_cut_to_its_ink_are_no_lines(digit, pen, scale):
+    page = write(digit, size=(60, 60), at=(15, 15), height=30, pen=pen)
+    rows, columns = np.flatnonzero(page.ink.any(1)), np.flatnonzero(page.ink.any(0))
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    drawn = np.kron(page.ink[box], np.ones((scale, scale), bool))
+    assert agreement(find_ink(np.where(drawn, np.uint8(60), np.uint8(230))) >= 128, drawn) > 0.95
+
+
 def test_strokes_that_cross_the_sides_of_a_small_crop_are_no_light_that_falls_off():
     picture = Image.new("L", (40, 60), 230)
     draw = ImageDraw.Draw(picture)

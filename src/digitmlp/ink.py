@@ -12,7 +12,7 @@ from digitmlp.components import (
     outline,
     thickness,
 )
-from digitmlp.ruled import ruled_lines
+from digitmlp.ruled import lines_through, ruled_lines
 from digitmlp.windows import Floats, Mask, blurred, coarseness, expanded, greyscale, highest, shrunk
 
 WINDOWS = (3, 6, 16)  # radii, in coarse pixels, of windows that strokes may be narrower than
@@ -27,7 +27,7 @@ SHADE, SHADED = 0.15, 0.02
 SIDES_SHADED, LIT, INKED = 0.3, 0.2, 0.7
 RIM = 2  # coarse pixels over which the ground passes into that shadow
 BEND = 3  # pixels between a place and the sides that it is compared with
-SNIPPET = 300  # a picture with no longer side has one ground but for shadows, and no ruled lines
+SNIPPET = 300  # a picture with no longer side has one ground but for shadows
 # A snippet's light rises from its middle to a corner by at least this share of its contrast, and so
 # much of its sides is as near to the surface.
 SLOPE, ALONG = 0.1, 0.9
@@ -68,17 +68,19 @@ def find_ink(pixels: NDArray[np.uint8], paper: Mask | None = None) -> NDArray[np
     strength = _ground(grey) - grey
     level = _edge_level(strength, edges)
     ink = _ink(strength, _faint_level(strength, level))
-    lines = np.zeros(ink.shape, np.bool_)
-    if max(ink.shape) > SNIPPET:
+    snippet = max(ink.shape) <= SNIPPET
+    if snippet:
+        lines = lines_through(ink >= WEAK, strength)
+    else:
         lines = ruled_lines(ink >= WEAK, strength, paper)
-        ink[lines] = 0
+    ink[lines] = 0
     mask = ink >= WEAK
     found = find_components(mask)
     count = len(found) + 1
     seeds = strength >= SEED * level
     firm = np.bincount(found.labels[seeds], minlength=count) > 0
     rim = outline(mask)
-    if max(ink.shape) > SNIPPET:
+    if not snippet:
         firm &= ~_faint(found, rim, strength, firm, bool(lines.any()))
         firm &= ~_soft(found.labels, rim, edges > 0, firm)
     firm[0] = True

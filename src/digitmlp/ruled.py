@@ -5,13 +5,19 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from digitmlp.components import find_components
-from digitmlp.windows import Floats, Mask, highest, shift
+from digitmlp.components import find_components, outline
+from digitmlp.windows import Floats, Mask, Scalar, highest, shift
 
 LINES = 3  # fewer lines across are none of the paper's
 MARGIN = 0.04  # of the picture's width, up to which they reach
 SIDE = 100  # parts of the picture's height, the first and the last of which lie at its sides
 DARKER = 1.6  # times as dark as the lines is a stroke of a digit along one
+# A line through a snippet is ink in so much of each of its rows; it is no thicker and slopes by no
+# more than these shares of the snippet, its strength times thickness no more than this share of
+# that of strokes.
+THROUGH, THICK, LEAN, LIGHTER = 0.7, 0.12, 0.1, 0.6
+CROSSING = 1.4  # times as dark as such a line is what crosses it
+CLEAR = 0.05  # of the snippet's width, at either side, where there are no strokes
 
 
 def ruled_lines(mask: Mask, strength: Floats, paper: Mask) -> Mask:
@@ -23,6 +29,59 @@ def ruled_lines(mask: Mask, strength: Floats, paper: Mask) -> Mask:
     """
     across = _across(mask, strength, paper)
     return across | _across(mask.T, strength.T, paper.T).T if across.any() else across
+
+
+def lines_through(mask: Mask, strength: Floats) -> Mask:
+    """Return the pixels of a snippet's ink (h, w) that are lines through all of it, across and,
+    where there are such, down.
+
+    strength  (h, w): how much darker than the ground each pixel is
+    The bars of a digit that is cut to its ink go through all of it too, but are as heavy as its
+    other strokes, or those reach the sides as well.
+    """
+    across, weight = _through(mask, strength)
+    if weight == 0:
+        return across
+    down, weight_down = _through(mask.T, strength.T)
+    lines = across | down.T
+    strokes = mask & ~lines
+    columns, width = np.flatnonzero(strokes.sum(0) > 1), mask.shape[1]
+    if len(columns) == 0 or min(columns[0], width - columns[-1]) < CLEAR * width:
+        return np.zeros_like(mask)
+    thickness = 2 * np.count_nonzero(strokes) / max(int(outline(strokes).sum()), 1)
+    heavy = max(weight, weight_down) > LIGHTER * thickness * np.median(strength[strokes])
+    return lines & ~heavy
+
+
+def _through(mask: Mask, strength: Floats) -> tuple[Mask, float]:
+    """Return the pixels of lines from the left to the right, and the greatest strength times
+    thickness of such a line.
+    """
+    height, width = mask.shape
+    lines, weight = np.zeros_like(mask), 0.0
+    if not (mask[:, :2].any() and mask[:, -2:].any()):
+        return lines, weight
+    reach = round(LEAN * width)
+    ends = np.arange(-reach, reach + 1)
+    drops = np.rint(np.multiply.outer(ends, np.linspace(-0.5, 0.5, width))).astype(np.int64)
+    full = [np.maximum(_raised(mask, drop).mean(1) - THROUGH, 0).sum() for drop in drops]
+    drop = drops[np.argmax(full)]
+    level, depth = _raised(mask, drop), _raised(strength, drop)
+    rows = level.mean(1) >= THROUGH
+    edges = np.flatnonzero(np.diff(rows, prepend=False, append=False)).tolist()
+    for first, end in zip(edges[::2], edges[1::2], strict=True):
+        line, thick = level[first:end], end - first
+        if thick > THICK * height or not (line[:, :2].any() and line[:, -2:].any()):
+            continue
+        # Of a row that a digit's bar lies along, what is beside the bar.
+        dark = np.nanquantile(np.where(line, depth[first:end], np.nan), 0.3, axis=1).max()
+        weight = max(weight, float(dark * thick))
+        top, bottom = max(first - thick, 0), min(end + thick, height)
+        band = slice(top, bottom)
+        lines[band] |= level[band] & (depth[band] < CROSSING * dark)
+        if top > 0 and bottom < height:
+            lines[band] &= ~(level[top - 1] & level[bottom])
+    return _raised(lines, -drop), weight
 
 
 def _across(mask: Mask, strength: Floats, paper: Mask) -> Mask:
@@ -70,13 +129,13 @@ def _across(mask: Mask, strength: Floats, paper: Mask) -> Mask:
     return ruled & ~strokes
 
 
-def _raised(mask: Mask, by: NDArray[np.int64]) -> Mask:
-    """Return the mask (h, w) with each column raised by so many rows, (w,); nothing comes in."""
-    raised = np.zeros_like(mask)
+def _raised(values: NDArray[Scalar], by: NDArray[np.int64]) -> NDArray[Scalar]:
+    """Return values (h, w) with each column raised by so many rows, (w,); zeros come in."""
+    raised = np.zeros_like(values)
     starts = np.flatnonzero(np.diff(by, prepend=by[0] - 1))
     for first, end in pairwise([*starts.tolist(), len(by)]):
-        to_rows, rows = shift(int(by[first]), len(mask))
-        raised[to_rows, first:end] = mask[rows, first:end]
+        to_rows, rows = shift(int(by[first]), len(values))
+        raised[to_rows, first:end] = values[rows, first:end]
     return raised
 
 
