@@ -18,12 +18,25 @@ from digitmlp.digits import Digits, concatenate
 from digitmlp.recognizer import load
 
 REFUSED = 0.01  # share of the least confident answers
+DRAWS = 200  # of labels, to tell what calibration error chance alone gives
 
 
 def after_refusal(chances: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
     """Return the error that is left when the least confident answers are refused."""
     kept = np.argsort(chances.max(1), kind="stable")[round(REFUSED * len(labels)) :]
     return float(np.mean(metrics.decide(chances[kept]) != labels[kept]))
+
+
+def error_by_chance(chances: NDArray[np.float32]) -> tuple[float, float]:
+    """Return mean and standard deviation of the calibration error that these probabilities would
+    show if all of them were true.
+    """
+    random, borders = np.random.default_rng(0), chances.cumsum(1, np.float64)[:, :-1]
+    errors = []
+    for _ in range(DRAWS):
+        labels = (random.random((len(chances), 1)) > borders).sum(1)
+        errors.append(metrics.evaluate(chances, labels).ece)
+    return float(np.mean(errors)), float(np.std(errors))
 
 
 def print_figures(name: str, digits: Digits, chances: NDArray[np.float32]) -> None:
@@ -55,6 +68,9 @@ def main() -> None:
     for name, digits in {"held-out rows": held_out, "UCI, test part": others}.items():
         answers[name] = model.predict_proba(digits.images)
         print_figures(name, digits, answers[name])
+
+    mean, spread = error_by_chance(answers["held-out rows"])
+    print(f"\nECE of the held-out rows were all probabilities true: {mean:.2%} ± {spread:.2%}")
 
     assert held_out.labels is not None
     assert others.labels is not None

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from pictures import agree, labelled, plain
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from digitmlp.picture import decode
 from digitmlp.reading import read
@@ -61,6 +61,11 @@ def lit(across: float, down: float) -> Change:
     return change
 
 
+def vignetted(image: Image.Image) -> Image.Image:
+    y, x = np.mgrid[-1 : 1 : image.height * 1j, -1 : 1 : image.width * 1j]
+    return _image(np.asarray(image) * (1 - 0.3 * (x * x + y * y))[..., None])
+
+
 def shaded(rim: float) -> Change:
     """A shadow takes 0.45 of the light from a corner, its rim as soft as this share of the side."""
 
@@ -70,6 +75,63 @@ def shaded(rim: float) -> Change:
         return _image(np.asarray(image) * (1 - 0.45 / (1 + np.exp(-beyond / rim)))[..., None])
 
     return change
+
+
+def ink(image: Image.Image) -> tuple[int, ...]:
+    """Return a colour that is 150 grey levels darker than the paper, or lighter than dark paper."""
+    step = 150 if sum(paper(image)) < 330 else -150
+    return tuple(min(max(level + step, 0), 255) for level in paper(image))
+
+
+def ruled(share: float, *, squared: bool = False) -> Change:
+    """Lines are so much of the way from paper to ink, a third of the longer side apart."""
+
+    def change(image: Image.Image) -> Image.Image:
+        values, size = np.asarray(image).astype(float), max(image.size)
+        lines = np.zeros(values.shape[:2], bool)
+        step, wide = max(round(size / 3), 6), max(round(size / 150), 1)
+        for first in range(step // 2, size, step):
+            lines[first : first + wide] = True
+            if squared:
+                lines[:, first : first + wide] = True
+        ground, colour = np.array(paper(image)), np.array(ink(image))
+        line, darkest = ground + share * (colour - ground), colour.mean() < ground.mean()
+        over = np.minimum(values, line) if darkest else np.maximum(values, line)
+        return _image(np.where(lines[..., None], over, values))
+
+    return change
+
+
+def drawn_round(shape: str) -> Change:
+    """A circle or a box is drawn round it, in ink, on paper that goes on."""
+
+    def change(image: Image.Image) -> Image.Image:
+        size = max(image.size)
+        wide = ImageOps.expand(image, round(0.3 * size), paper(image))
+        outline = (size // 12, size // 12, wide.width - size // 12, wide.height - size // 12)
+        draw = ImageDraw.Draw(wide)
+        {"circle": draw.ellipse, "box": draw.rectangle}[shape](
+            outline, outline=ink(image), width=max(round(size / 30), 1)
+        )
+        return wide
+
+    return change
+
+
+def beside_desk(image: Image.Image) -> Image.Image:
+    size = max(image.size)
+    wide = ImageOps.expand(image, (0, 0, round(0.3 * size), 0), paper(image))
+    wide.paste(ink(image), (wide.width - round(0.15 * size), 0, wide.width, wide.height))
+    return wide
+
+
+def rounded(image: Image.Image) -> Image.Image:
+    corners = Image.new("L", image.size)
+    right, bottom = image.width - 1, image.height - 1
+    ImageDraw.Draw(corners).rounded_rectangle((0, 0, right, bottom), min(image.size) / 5, 255)
+    beyond = Image.new("RGB", image.size, ink(image))
+    beyond.paste(image, mask=corners)
+    return beyond
 
 
 def noisy(image: Image.Image) -> Image.Image:
@@ -102,6 +164,14 @@ CONDITIONS: dict[str, Change] = {
     "a white frame": framed(0.1, "white"),
     "a black frame": framed(0.1, "black"),
     "bars above and below": framed(0.25, "black", beside=False),
+    "round corners": rounded,
+    "a desk at the right": beside_desk,
+    "a circle round it": drawn_round("circle"),
+    "a box round it": drawn_round("box"),
+    "ruled paper": ruled(0.3),
+    "ruled as dark as ink": ruled(0.6),
+    "squared paper": ruled(0.3, squared=True),
+    "light falls to all corners": vignetted,
     "light falls to the right": lit(0.75, 1),
     "light falls downwards": lit(1, 0.75),
     "less than half down there": lit(1, 0.45),
