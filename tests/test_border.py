@@ -36,6 +36,12 @@ def test_a_small_crop_with_the_frame_of_its_cell_is_read(colour):
     assert read(picture, Templates()).text == "5"
 
 
+def test_a_small_crop_between_bars_a_quarter_as_high_is_read():
+    digit = write("5", size=(40, 48), at=(12, 8), height=32, pen=4).picture(60, 190)
+    picture = ImageOps.expand(Image.fromarray(digit), (0, 12), 0)
+    assert read(picture, Templates()).text == "5"
+
+
 def test_a_frame_may_have_another_in_it():
     page = lit(write("407").picture(40, 200, noise=2))
     framed = ImageOps.expand(ImageOps.expand(page, 10, 0), 25, 255)
@@ -127,3 +133,33 @@ def test_strokes_that_reach_the_frame_in_its_colour_are_read():
     page = write("17", size=(120, 90), at=(20, 29), height=60, pen=8)
     picture = ImageOps.expand(Image.fromarray(page.picture(0, 220)), 9, 0)
     assert read(picture, Templates()).text == "17"
+
+
+@pytest.mark.parametrize("scale", [1, 4])
+def test_two_panels_are_read_and_what_parts_them_is_no_digit(scale):
+    side = 60 * scale
+    picture = np.zeros((side + 12 * scale, 2 * side + 18 * scale), np.uint8)
+    for left, digit in ((6 * scale, "5"), (side + 12 * scale, "7")):
+        at = (side / 3, side / 4)
+        panel = write(digit, size=(side, side), at=at, height=side / 2, pen=side // 12)
+        picture[6 * scale : -6 * scale, left : left + side] = panel.picture()
+    assert read(picture, Templates()).text.replace(" ", "") == "57"
+
+
+@pytest.mark.parametrize("side", [200, 800])
+def test_a_panel_may_fill_half_of_the_picture(side):
+    inner = round(0.7 * side)
+    page = write(
+        "7", size=(inner, inner), at=(inner / 3, inner / 4), height=inner / 2, pen=inner // 12
+    )
+    picture = np.full((side, side), 128, np.uint8)
+    first = (side - inner) // 2
+    picture[first : first + inner, first : first + inner] = page.picture(0, 255)
+    assert read(picture, Templates()).text == "7"
+
+
+def test_dots_with_a_line_among_them_give_no_warning():
+    dots = np.full((200, 200), 255, np.uint8)
+    dots[1:-1:2, 1:-1:2] = 0
+    dots[99:102, 40:160], dots[100, 42:150] = 255, 0
+    assert not beyond(greyscale(dots)).any()

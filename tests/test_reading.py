@@ -107,6 +107,14 @@ def test_a_zero_with_a_stroke_in_it_is_no_frame(share):
     assert len(found) >= 3
 
 
+def test_a_dash_in_a_zero_does_not_make_a_frame_of_it():
+    page = write("0", size=(300, 200), at=(100, 40), height=120, pen=8)
+    picture = Image.fromarray(page.picture())
+    x, y = np.mean(np.reshape(page.boxes[0], (2, 2)), 0)
+    ImageDraw.Draw(picture).line((x - 18, y, x + 18, y), fill=40, width=6)
+    assert text(np.asarray(picture)).startswith("0")
+
+
 def test_a_table_of_a_hundred_cells_hides_none_of_its_digits():
     rows = ["2749406358", "7354092748"] * 5
     page = write("\n".join(" ".join(row) for row in rows), size=(1400, 1250), gap=0.35)

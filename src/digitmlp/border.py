@@ -20,10 +20,11 @@ SEAM = 2  # pixels over which one passes into the other
 # What lies inside is a parallelogram, or one with round corners: its area by the root of the
 # determinant of its covariance, 12 to 12.3 with rounds of a quarter of its side.
 FORM, UNEVEN = 12.1, 0.3
-# Share of the picture that lies inside: else what lies there is a stroke. Of a snippet it is more,
-# as that may be cut to a stroke.
-LEAST, LEAST_OF_SNIPPET = 0.15, 0.53
-# What is of the border's colour inside, so much of all and so much of its own hull, is paper.
+# Share of the picture's width and height, and of its area, that lies inside: else what lies there
+# is a stroke. Of a snippet it is more, as that may be cut to a stroke.
+LEAST, LEAST_OF_SNIPPET = (0.3, 0.1), (0.65, 0.47)
+# What is of the border's colour inside, so much of all and so much of its own hull, is paper; a
+# panel is as much of its hull.
 HOLE, FULL = 0.1, 0.8
 SMALLEST = 20  # pixels on the shorter side; with fewer, a digit's outline is as straight
 
@@ -47,7 +48,7 @@ def beyond(grey: Floats) -> Mask:
 def within(border: Mask) -> tuple[slice, slice]:
     """Return the rows and columns of a picture (h, w) that are not wholly border."""
     rows, columns = (np.flatnonzero(~border.all(axis)) for axis in (1, 0))
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def _beyond(grey: Floats) -> Mask:
@@ -59,20 +60,31 @@ def _beyond(grey: Floats) -> Mask:
         return none
     step = -(-max(grey.shape) // SNIPPET)
     far = np.abs(grey[::step, ::step] - colour)
-    if np.count_nonzero(far >= UNLIKE) < LEAST * far.size:
+    if np.count_nonzero(far >= UNLIKE) < LEAST[1] / 2 * far.size or (far[corners] > EVEN).any():
         return none  # what lies around is paper
     labels = find_components(far < UNLIKE).labels
     border = np.isin(labels, labels[corners])
     others = find_components(~border)
-    sizes = (others.boxes[:, 2:] - others.boxes[:, :2]).max(1)
-    large = np.append(False, sizes > DUST * max(far.shape))
-    if not large.any():
+    large = (others.boxes[:, 2:] - others.boxes[:, :2]).max(1) > DUST * max(far.shape)
+    boxes, (side, area) = others.boxes[large], LEAST_OF_SNIPPET if step == 1 else LEAST
+    if (
+        len(boxes) == 0
+        or (np.ptp(boxes.reshape(-1, 2), 0) < side * np.array(far.shape[::-1])).any()
+    ):
         return none
-    inside = _hull(large[others.labels])
+    inside = _hull(np.append(False, large)[others.labels])
     rim = inside & highest(~np.pad(inside, SEAM), SEAM)[SEAM:-SEAM, SEAM:-SEAM]
-    if not _is_shown(inside, rim, far):
+    if inside.mean() < area or not _is_shown(inside, rim, far):
         return none
-    outside = ~inside | border & rim
+    # Where it shows several panels, what lies between them is border too; else strokes reach it.
+    numbers = np.flatnonzero(large) + 1
+    panels = [
+        others.labels[top:bottom, left:right] == number
+        for number, (left, top, right, bottom) in zip(numbers, boxes, strict=True)
+    ]
+    if len(panels) == 1 or not all(panel.sum() >= FULL * _hull(panel).sum() for panel in panels):
+        border &= rim
+    outside = ~inside | border
     # What is alike next to it, or at the picture's sides, may have no place in the sample.
     near = highest(np.pad(outside, 1, constant_values=True), min(step - 1, 1))[1:-1, 1:-1]
     height, width = grey.shape
@@ -83,14 +95,13 @@ def _beyond(grey: Floats) -> Mask:
 
 
 def _is_shown(inside: Mask, rim: Mask, far: Floats) -> bool:
-    """Return whether what lies inside, all (h, w), is a picture or panel rather than a stroke.
+    """Return whether what lies inside, all (h, w), is a picture or panels rather than a stroke.
 
     far  how much each place differs from the border
     """
     form = np.count_nonzero(inside) / math.sqrt(np.linalg.det(np.cov(np.nonzero(inside))))
     if not (
-        inside.mean() >= (LEAST_OF_SNIPPET if max(far.shape) <= SNIPPET else LEAST)
-        and abs(form - FORM) <= UNEVEN
+        abs(form - FORM) <= UNEVEN
         and (far[~inside] <= EVEN).mean() >= NEARLY
         and (far[rim] >= UNLIKE).mean() >= NEARLY
         and np.median(far[inside]) >= UNLIKE
@@ -102,8 +113,8 @@ def _is_shown(inside: Mask, rim: Mask, far: Floats) -> bool:
         return True
     hole = alike.labels == 1 + alike.areas.argmax()
     area = np.count_nonzero(hole)
-    least = max(HOLE * np.count_nonzero(inside), FULL * np.count_nonzero(_hull(hole)))
-    return bool(area < least)
+    small = area < HOLE * np.count_nonzero(inside)
+    return bool(small or area < FULL * np.count_nonzero(_hull(hole)))
 
 
 def _hull(mask: Mask) -> Mask:
@@ -111,9 +122,10 @@ def _hull(mask: Mask) -> Mask:
     rows = np.flatnonzero(mask.any(1))
     left, right = mask[rows].argmax(1), mask.shape[1] - 1 - mask[rows, ::-1].argmax(1)
     hull: list[Point] = []
-    for x, y in ((left, rows), (right[::-1], rows[::-1])):  # down one side and up the other
+    # Down the left side and up the right one, without what turns to the right.
+    for xs, ys in ((left, rows), (right[::-1], rows[::-1])):
         side: list[Point] = []
-        for point in zip(x.tolist(), y.tolist(), strict=True):
+        for point in zip(xs.tolist(), ys.tolist(), strict=True):
             while len(side) > 1 and not _turns(side[-2], side[-1], point):
                 side.pop()
             side.append(point)
@@ -124,6 +136,6 @@ def _hull(mask: Mask) -> Mask:
 
 
 def _turns(one: Point, other: Point, third: Point) -> bool:
-    """Return whether the way from one point by the other to the third turns outwards there."""
+    """Return whether the way from one point by the other to the third turns to the left there."""
     (x, y), (right, down) = np.subtract(other, one).tolist(), np.subtract(third, one).tolist()
     return bool(x * down < y * right)

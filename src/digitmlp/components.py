@@ -29,7 +29,7 @@ class Components:
 def find_components(mask: NDArray[np.bool_], *, at_corners: bool = True) -> Components:
     """Return the components of a mask (h, w).
 
-    at_corners  whether pixels that meet at a corner are connected too
+    at_corners  whether pixels that meet at a corner are connected too, as strokes are
     """
     labels = np.zeros(mask.shape, np.int32)
     stride = mask.shape[1] + 2  # a column of ground on either side parts the rows

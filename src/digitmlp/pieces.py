@@ -21,9 +21,9 @@ Boxes = NDArray[np.int64]
 SOLID = 0.45  # strokes are thinner than this share of what they draw
 FINEST = 0.35  # thinner strokes than so much of the usual ones are creases or dirt
 MOST = 400  # pieces; the largest are kept
-# A frame, no digit, has in a hole one piece of so much of its height, or so many of so little, and
-# is so much taller than digits.
-FRAMED, SEVERAL, SMALL, TALLER = 0.3, 3, 0.08, 1.2
+# A frame, no digit, has in a hole one piece with strokes as long as so much of its height and so
+# tall, or so many of so little, and is so much taller than digits.
+FRAMED, LOW, SEVERAL, SMALL, TALLER = 0.3, 0.15, 3, 0.08, 1.2
 
 FLAT = 3  # wide by high: so many digits seldom touch each other
 
@@ -87,10 +87,11 @@ def _frames(
     count = len(found) + 1
     sides = found.boxes[:, 3] - found.boxes[:, 1]
     parent = parents(found)[drawn]
-    height = np.where(parent > 0, sides[parent - 1], np.inf)
+    outer = np.where(parent > 0, sides[parent - 1], np.inf)  # the height of what goes round it
     # A digit as open as a 4 may have a loose piece in its box; in a hole of it, hardly ever.
-    frames = np.bincount(parent[lengths >= FRAMED * height], minlength=count) > 0
-    frames |= np.bincount(parent[sides[drawn] >= SMALL * height], minlength=count) >= SEVERAL
+    framed = (lengths >= FRAMED * outer) & (sides[drawn] >= LOW * outer)
+    frames = np.bincount(parent[framed], minlength=count) > 0
+    frames |= np.bincount(parent[sides[drawn] >= SMALL * outer], minlength=count) >= SEVERAL
     frames = frames[1:]
     # What is no taller than digits are is a zero, with a stroke through it.
     others = ~frames[drawn]

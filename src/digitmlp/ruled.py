@@ -17,7 +17,7 @@ DARKER = 1.6  # times as dark as the lines is a stroke of a digit along one
 # that of strokes.
 THROUGH, THICK, LEAN, LIGHTER = 0.7, 0.12, 0.1, 0.6
 CROSSING = 1.4  # times as dark as such a line is what crosses it
-CLEAR = 0.05  # of the snippet's width, at either side, where there are no strokes
+CLEAR = 0.05  # of the snippet's width, at least, and a stroke's, at either side, without strokes
 
 
 def ruled_lines(mask: Mask, strength: Floats, paper: Mask) -> Mask:
@@ -46,9 +46,12 @@ def lines_through(mask: Mask, strength: Floats) -> Mask:
     lines = across | down.T
     strokes = mask & ~lines
     columns, width = np.flatnonzero(strokes.sum(0) > 1), mask.shape[1]
-    if len(columns) == 0 or min(columns[0], width - columns[-1]) < CLEAR * width:
+    if len(columns) == 0:
         return np.zeros_like(mask)
     thickness = 2 * np.count_nonzero(strokes) / max(int(outline(strokes).sum()), 1)
+    clear = min(columns[0], width - 1 - columns[-1])
+    if clear < max(CLEAR * width, thickness):
+        return np.zeros_like(mask)
     heavy = max(weight, weight_down) > LIGHTER * thickness * np.median(strength[strokes])
     return lines & ~heavy
 
