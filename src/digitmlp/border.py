@@ -1,11 +1,9 @@
 """The border of one colour that a picture may have: bars, a frame, what a turned one leaves."""
 
-import math
-
 import numpy as np
 from PIL import Image, ImageDraw
 
-from digitmlp.components import find_components
+from digitmlp.components import find_components, form
 from digitmlp.ink import SNIPPET
 from digitmlp.windows import Floats, Mask, highest
 
@@ -17,8 +15,8 @@ NEARLY = 0.85  # share of it, and of the rim of what lies inside, for which that
 NESTED = 3  # frames that may lie within each other
 DUST = 1 / 40  # of the picture's longer side
 SEAM = 2  # pixels over which one passes into the other
-# What lies inside is a parallelogram, or one with round corners: its area by the root of the
-# determinant of its covariance, 12 to 12.3 with rounds of a quarter of its side.
+# What lies inside is a parallelogram, of form 12, or one with round corners, up to a quarter of its
+# side: 12.3.
 FORM, UNEVEN = 12.1, 0.3
 # Share of the picture's width and height, and of its area, that lies inside: else what lies there
 # is a stroke. Of a snippet it is more, as that may be cut to a stroke.
@@ -99,9 +97,8 @@ def _is_shown(inside: Mask, rim: Mask, far: Floats) -> bool:
 
     far  how much each place differs from the border
     """
-    form = np.count_nonzero(inside) / math.sqrt(np.linalg.det(np.cov(np.nonzero(inside))))
     if not (
-        abs(form - FORM) <= UNEVEN
+        abs(form(inside) - FORM) <= UNEVEN
         and (far[~inside] <= EVEN).mean() >= NEARLY
         and (far[rim] >= UNLIKE).mean() >= NEARLY
         and np.median(far[inside]) >= UNLIKE

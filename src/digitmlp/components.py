@@ -109,6 +109,13 @@ def thickness(found: Components, rim: NDArray[np.bool_]) -> NDArray[np.float64]:
     return thick
 
 
+def form(mask: NDArray[np.bool_]) -> float:
+    """Return the area of what a mask (h, w) holds by the root of the determinant of its covariance:
+    12 for any parallelogram, 4π for an ellipse, more for what is less compact.
+    """
+    return float(np.count_nonzero(mask) / np.sqrt(np.linalg.det(np.cov(np.nonzero(mask)))))
+
+
 def median(values: NDArray[Any], weights: NDArray[Any]) -> float:
     """Return the least value that, with those below it, has half of all weight."""
     order = np.argsort(values)

@@ -1,7 +1,6 @@
 """The sheet in a picture that shows more than the sheet, and what is written on it."""
 
 import dataclasses
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digitmlp.border import beyond, within
-from digitmlp.components import Components, along_sides, find_components, outline
+from digitmlp.components import Components, along_sides, find_components, form, outline
 from digitmlp.ink import SNIPPET, WEAK, find_ink
 from digitmlp.pieces import Pieces, find_pieces
 from digitmlp.windows import Floats, Mask, greyscale, highest
@@ -18,9 +17,7 @@ from digitmlp.windows import Floats, Mask, greyscale, highest
 # much of it, as it is not of a zero with corners.
 SHEET, BROAD, FULL = 0.05, 0.25, 0.8
 EDGE = 3  # pixels along the side of a sheet that are neither paper nor ink
-# Its area by the root of the determinant of its covariance: 12 for any parallelogram, 4π for an
-# ellipse, less for what is less compact.
-FORM, UNEVEN = 12, 0.15
+FORM, UNEVEN = 12, 0.15  # a parallelogram's, and by how much its may differ
 # What lies beside a sheet runs along so much of the picture's shorter side, and goes straight to
 # the picture's sides in so much of its area.
 ALONG, STRAIGHT = 0.15, 0.8
@@ -156,13 +153,12 @@ def _sheets(grey: Floats, found: Components) -> Mask:
         area = np.count_nonzero(sheet)
         if not SHEET * sheet.size <= area < sheet.size:
             continue
-        form = area / math.sqrt(np.linalg.det(np.cov(np.nonzero(sheet))))
         # Where a sheet is wide it is found as ink at its edge alone, but it is as light inside.
         paper, desk = grey[own].mean(), grey[~sheet].mean()
         full = np.abs(grey[sheet] - paper) < np.abs(grey[sheet] - desk)
         # A ring of desk round a sheet is like what lies beyond, not like what it encloses.
         ring = abs(np.median(grey[sheet]) - paper) >= abs(paper - desk)
-        if not ring and abs(form - FORM) <= UNEVEN and np.count_nonzero(full) >= FULL * area:
+        if not ring and abs(form(sheet) - FORM) <= UNEVEN and np.count_nonzero(full) >= FULL * area:
             sheets |= sheet
     return sheets
 
