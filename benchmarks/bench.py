@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -17,11 +18,12 @@ import time
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import psutil
 from measure import HERE, PEERS, ROOT, BenchError
 from quiet import Guard
-from report import Row, markdown, printed, save_plot
+from report import HEAD, Row, markdown, printed, save_plot
 from rows import commands, large, peers, recognizing, steps, tutorial
 from settings import TRIAL, Effort
 from workplace import Workplace
@@ -101,25 +103,37 @@ def check(data: Path) -> None:
 def keep(row: Row) -> None:
     """Put the row into results.json in place of its last measurement, and write all anew.
 
-    Rows measured on another machine, or with other versions, are dropped.
+    Every processor has rows of its own; what was measured on it with other versions is dropped.
     """
     path = HERE / "results.json"
     about = {"machine": machine(), "versions": versions()}
-    kept = json.loads(path.read_text()) if path.exists() else {}
-    rows = kept.get("rows", {})
-    if rows and {name: kept[name] for name in about} != about:
-        print("     another machine or other versions than before: the other rows are dropped")
-        rows = {}
-    rows = dict(sorted((rows | {row.letter: asdict(row)}).items()))
-    files.write(path, json.dumps(about | {"rows": rows}, indent=1) + "\n")
-    measured = [Row.from_dict(values) for values in rows.values()]
-    files.write(HERE / "RESULTS.md", markdown(**about, rows=measured))
-    save_plot(measured, HERE / "accuracy-against-seconds.png")
+    measured = json.loads(path.read_text()) if path.exists() else {}
+    name = about["machine"]["processor"]
+    rows = {}
+    if name in measured:
+        if {key: measured[name][key] for key in about} == about:
+            rows = measured[name]["rows"]
+        else:
+            print("     other versions than before: the other rows of this processor are dropped")
+    measured[name] = about | {"rows": dict(sorted((rows | {row.letter: asdict(row)}).items()))}
+    files.write(path, json.dumps(measured, indent=1) + "\n")
+    write(measured)
+
+
+def write(measured: dict[str, Any]) -> None:
+    """Write RESULTS.md and a plot for each processor, of what results.json holds."""
+    sections = []
+    for name, own in measured.items():
+        rows = [Row.from_dict(values) for values in own["rows"].values()]
+        plot = f"accuracy-{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')}.png"
+        sections.append(markdown(own["machine"], own["versions"], rows, plot))
+        save_plot(rows, HERE / plot)
+    files.write(HERE / "RESULTS.md", HEAD + "\n".join(sections))
 
 
 def machine() -> dict[str, str]:
     """Return what the figures depend on besides the code."""
-    wide = [name for name in ("avx512_bf16", "avx512f", "avx2") if name in cpu_flags()]
+    wide = [name for name in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if name in cpu_flags()]
     memory = psutil.virtual_memory().total / 2**30
     return {
         "processor": f"{runfolder.processor()}, {', '.join(wide[:1]) or 'no AVX'}",
