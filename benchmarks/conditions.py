@@ -134,6 +134,20 @@ def rounded(image: Image.Image) -> Image.Image:
     return beyond
 
 
+def coloured(pen: tuple[int, int, int], sheet: tuple[int, int, int]) -> Change:
+    """Ink and paper have these colours, and what lies between those in between."""
+
+    def change(image: Image.Image) -> Image.Image:
+        grey = np.asarray(image.convert("L"), float)
+        ground = float(np.median(grey))
+        darkest, lightest = grey.min(), grey.max()
+        end = lightest if lightest - ground > ground - darkest else darkest
+        share = ((grey - ground) / ((end - ground) or 1)).clip(0, 1)[..., None]
+        return _image(np.array(sheet) * (1 - share) + np.array(pen) * share)
+
+    return change
+
+
 def noisy(image: Image.Image) -> Image.Image:
     grain = np.random.default_rng(0).normal(0, 8, (image.height, image.width, 3))
     return _image(np.asarray(image) + grain)
@@ -153,6 +167,7 @@ def _image(values: np.ndarray) -> Image.Image:
     return Image.fromarray(values.clip(0, 255).astype(np.uint8))
 
 
+RED_ON_GREEN = coloured((200, 50, 40), (70, 145, 60))
 CONDITIONS: dict[str, Change] = {
     "as it is": lambda image: image,
     "0.7 as large": scaled(0.7),
@@ -181,6 +196,9 @@ CONDITIONS: dict[str, Change] = {
     "JPEG of quality 30": compressed,
     "out of focus": blurred,
     "negative": ImageOps.invert,
+    "yellow on white": coloured((255, 240, 0), (255, 255, 255)),
+    "pink on light blue": coloured((255, 160, 190), (150, 195, 255)),
+    "red on green, noise": lambda image: noisy(RED_ON_GREEN(image)),
 }
 
 

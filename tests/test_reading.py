@@ -186,6 +186,29 @@ def test_ink_and_paper_may_have_any_colour(ink, paper):
     assert text(picture) == NUMBERS
 
 
+@pytest.mark.parametrize(
+    ("ink", "paper"),
+    [
+        ((200, 50, 40), (70, 145, 60)),
+        ((255, 160, 190), (150, 195, 255)),
+        ((255, 255, 120), 3 * (255,)),
+    ],
+)
+@pytest.mark.parametrize("noise", [0, 12])
+@pytest.mark.parametrize("size", [(600, 400), (1900, 1300)])
+def test_colours_that_are_as_bright_are_told_apart(ink, paper, noise, size):
+    page = write(NUMBERS, size=size)
+    grain = noise * np.random.default_rng(0).standard_normal((*page.ink.shape, 3))
+    assert text(pixels(np.where(page.ink[..., None], ink, paper) + grain)) == NUMBERS
+
+
+def test_a_coloured_thing_beside_digits_changes_nothing():
+    page = write(NUMBERS)
+    picture = np.repeat(page.picture(150, 170)[..., None], 3, axis=2)
+    picture[340:, 300:] = (60, 200, 170)  # as bright as the paper
+    assert text(picture) == NUMBERS
+
+
 @pytest.mark.parametrize(("pen", "ink"), [(3, 190), (6, 205), (14, 20)])
 def test_strokes_may_be_faint_or_thick(pen, ink):
     page = write("2047\n5369", pen=pen, gap=0.5)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digitmlp.border import beyond, within
+from digitmlp.colour import contrasting
 from digitmlp.components import Components, along_sides, find_components, form, outline
 from digitmlp.ink import SNIPPET, WEAK, find_ink
 from digitmlp.pieces import Pieces, find_pieces
@@ -46,6 +47,7 @@ class _Surroundings:
 
 def look(pixels: NDArray[np.uint8]) -> Pieces:
     """Return the pieces of a picture, (h, w) grey or (h, w, 3) RGB, at a scale that suits them."""
+    pixels = contrasting(pixels)
     border = beyond(greyscale(pixels))
     rows, columns = within(border)
     found = _look_closely(pixels[rows, columns], border[rows, columns])
