@@ -31,6 +31,13 @@ def scaled(factor: float) -> Change:
     return change
 
 
+def enlarged(longest: int) -> Change:
+    def change(image: Image.Image) -> Image.Image:
+        return scaled(max(longest / max(image.size), 1))(image)
+
+    return change
+
+
 def turned(degrees: float, fill: str | None) -> Change:
     def change(image: Image.Image) -> Image.Image:
         colour = fill or paper(image)
@@ -172,6 +179,7 @@ CONDITIONS: dict[str, Change] = {
     "as it is": lambda image: image,
     "0.7 as large": scaled(0.7),
     "1.5 as large": scaled(1.5),
+    "enlarged to 500 pixels": enlarged(500),
     "turned by 3°": turned(3, None),
     "turned by -7°": turned(-7, None),
     "turned by 3°, white beside": turned(3, "white"),

@@ -10,7 +10,7 @@ import digitmlp
 PACKAGE = Path(digitmlp.__file__).parent
 LAYERS = """
     errors interrupt config presets files digits history progress card runfolder
-    picture colour components windows ruled ink border pieces sheet glyph
+    picture colour components windows detail ruled ink border pieces sheet glyph
     checks csvfile kaggle idx arrays folder uci mnist sources
     metrics recognizer views layout judge cuts segment reading explain
     split strokes hands augment outliers

@@ -10,6 +10,7 @@ from PIL import Image
 from digitmlp.border import beyond, within
 from digitmlp.colour import contrasting
 from digitmlp.components import Components, along_sides, find_components, form, outline
+from digitmlp.detail import enlargement
 from digitmlp.ink import SNIPPET, WEAK, find_ink
 from digitmlp.pieces import Pieces, find_pieces
 from digitmlp.windows import Floats, Mask, greyscale, highest
@@ -31,6 +32,7 @@ LONGEST = 2048  # pixels on the longer side of a picture that is looked at; more
 LEAST = 400  # on the longer side of a copy whose pixels are averaged
 SHORTEST = 100  # on the shorter side; with fewer, ink has no clear edge
 ENOUGH = 25  # in the height of a digit; a finer copy shows no more
+CROP = 0.3  # of its height a digit has in the snippet that a copy is; else it is a page
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -60,16 +62,29 @@ def _look_closely(pixels: NDArray[np.uint8], border: Mask) -> Pieces:
     """Return the pieces of a picture within its border, at a scale that suits them."""
     image = Image.fromarray(pixels)
     around = None
-    for factor in (4, 2):
-        if max(image.size) >= factor * LEAST:
-            coarse, around = _look(np.asarray(image.reduce(factor)), border, around)
-            if coarse.height >= ENOUGH:
-                return dataclasses.replace(coarse, scale=float(factor))
+    for factor in _reductions(pixels):
+        copy = np.asarray(image.reduce(factor))
+        coarse, around = _look(copy, border, around)
+        if max(copy.shape) <= SNIPPET and coarse.height < CROP * len(copy):
+            around = None  # which is told otherwise in larger ones
+        elif coarse.height >= ENOUGH:
+            return dataclasses.replace(coarse, scale=float(factor))
     zoom = max(1, min(-(-SHORTEST // min(image.size)), LONGEST // max(image.size)))
     if zoom > 1:
         size = image.width * zoom, image.height * zoom
         pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC))
     return dataclasses.replace(_look(pixels, border, around)[0], scale=1 / zoom)
+
+
+def _reductions(pixels: NDArray[np.uint8]) -> list[int]:
+    """Return by how much to reduce a picture for copies that may show enough, the coarsest first:
+    a large one by 4 and 2, one that was enlarged by up to as much.
+    """
+    height, width = pixels.shape[:2]
+    most, enlarged = min(4, max(height, width) // LEAST), min(height, width) // SHORTEST
+    if enlarged >= 2:
+        most = max(most, min(enlarged, enlargement(pixels)))
+    return [factor for factor in (16, 8, 4, 2) if factor <= most]
 
 
 def _look(
