@@ -103,7 +103,8 @@ def check(data: Path) -> None:
 def keep(row: Row) -> None:
     """Put the row into results.json in place of its last measurement, and write all anew.
 
-    Every processor has rows of its own; what was measured on it with other versions is dropped.
+    Every processor has rows of its own; what was measured on it with other versions, or with other
+    memory or another system, is dropped.
     """
     path = HERE / "results.json"
     about = {"machine": machine(), "versions": versions()}
@@ -114,7 +115,7 @@ def keep(row: Row) -> None:
         if {key: measured[name][key] for key in about} == about:
             rows = measured[name]["rows"]
         else:
-            print("     other versions than before: the other rows of this processor are dropped")
+            print("     another system or other versions: this processor's other rows are dropped")
     measured[name] = about | {"rows": dict(sorted((rows | {row.letter: asdict(row)}).items()))}
     files.write(path, json.dumps(measured, indent=1) + "\n")
     write(measured)

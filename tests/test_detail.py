@@ -45,11 +45,12 @@ def test_one_sharp_digit_beside_others_out_of_focus_keeps_its_edges():
     assert enlargement(picture) == 1
 
 
-@pytest.mark.parametrize("corner", [(180, 200), (181, 200), (181, 201)])
-def test_edges_between_the_pixels_of_a_smaller_copy_are_sharp(corner):
-    picture = np.full((700, 900), 35, np.uint8)
-    picture[corner[0] : corner[0] + 300, corner[1] : corner[1] + 500] = 230
-    assert enlargement(picture) == 1
+@pytest.mark.parametrize("place", [200, 201])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_an_edge_between_the_pixels_of_a_smaller_copy_is_sharp(place, transposed):
+    picture = np.full((700, 700), 35, np.uint8)
+    picture[place:] = 230
+    assert enlargement(picture.T if transposed else picture) == 1
 
 
 @pytest.mark.parametrize("level", [0, 255])

@@ -202,6 +202,18 @@ def test_colours_that_are_as_bright_are_told_apart(ink, paper, noise, size):
     assert text(pixels(np.where(page.ink[..., None], ink, paper) + grain)) == NUMBERS
 
 
+@pytest.mark.parametrize("noise", [0, 5])
+@pytest.mark.parametrize("level", [150, 190])
+def test_pencil_on_marked_paper_stays_what_it_is(level, noise):
+    page = write(NUMBERS)
+    paper = Image.new("RGB", page.ink.shape[::-1], "white")
+    for top in (40, 140, 240):
+        ImageDraw.Draw(paper).rectangle((20, top, 580, top + 90), (255, 255, 150))
+    grain = noise * np.random.default_rng(0).standard_normal((*page.ink.shape, 3))
+    ink = np.full(3, level)
+    assert text(pixels(np.where(page.ink[..., None], ink, paper) + grain)) == NUMBERS
+
+
 def test_a_coloured_thing_beside_digits_changes_nothing():
     page = write(NUMBERS)
     picture = np.repeat(page.picture(150, 170)[..., None], 3, axis=2)

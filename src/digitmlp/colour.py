@@ -8,12 +8,9 @@ ENOUGH = 256  # pixels on the longer side of the copy in which edges are judged
 STEP = 2  # pixels between the two sides of an edge
 STRONG, MOST = 0.5, 0.999  # of the strength that is above this share of all
 FAINT = 20.0  # levels by which colours differ at a strong edge; less is noise
-# Grey shows ink if so much of the difference of colours is left in it: of black on white 0.58, of
-# red on white 0.5, of yellow on white 0.11, of red on green as bright none.
-LEFT = 0.2
-# Or else if this share of the edges is clear in it: of so many levels, and so many times what the
-# finest differences are in a quarter of all places.
-CLEAR, LEVELS, NOISE = 0.5, 12.0, 10.0
+# Grey shows ink if it has this share of the clear edges that there are along the line between the
+# strongest edges' colours: of so many levels, and so many times the finest differences' median.
+CLEAR, LEVELS, NOISE = 0.02, 12.0, 10.0
 LUMA = np.array([0.299, 0.587, 0.114])  # Rec. 601, as Pillow's greyscale
 
 Differences = NDArray[np.float64]
@@ -33,8 +30,6 @@ def contrasting(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if len(strong) == 0:
         return pixels
     axis = np.linalg.eigh(strong.T @ strong)[1][:, -1]
-    if abs(LUMA @ axis) > LEFT:
-        return pixels
     grain = _grain(pixels, factor)
     in_grey, in_colour = (_clear(edges @ line, grain @ line) for line in (LUMA, axis))
     if in_grey >= CLEAR * in_colour:
@@ -60,5 +55,5 @@ def _grain(pixels: NDArray[np.uint8], step: int) -> Differences:
 
 def _clear(edges: Differences, grain: Differences) -> int:
     """Return how many edges (n,) are clear, where the finest differences are these."""
-    least = NOISE * np.quantile(np.abs(grain), 0.25)
+    least = NOISE * np.median(np.abs(grain))
     return int(np.count_nonzero(np.abs(edges) >= max(least, LEVELS)))

@@ -81,9 +81,11 @@ def _reductions(pixels: NDArray[np.uint8]) -> list[int]:
     a large one by 4 and 2, one that was enlarged by up to as much.
     """
     height, width = pixels.shape[:2]
-    most, enlarged = min(4, max(height, width) // LEAST), min(height, width) // SHORTEST
-    if enlarged >= 2:
-        most = max(most, min(enlarged, enlargement(pixels)))
+    most = max(1, min(4, max(height, width) // LEAST))
+    smallest = min(height, width) // SHORTEST
+    if smallest >= 2 * most:
+        small = np.asarray(Image.fromarray(pixels).reduce(most))
+        most = min(most * enlargement(small), smallest)
     return [factor for factor in (16, 8, 4, 2) if factor <= most]
 
 
