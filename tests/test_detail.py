@@ -69,3 +69,14 @@ def test_a_small_photo_that_was_enlarged_is_read(digit, side):
     assert abs(top / side - 4.5 / 40) < 0.05
     assert abs(bottom / side - 35.5 / 40) < 0.05
     assert 0.2 < left / side < right / side < 0.9
+
+
+@pytest.mark.parametrize("factor", [3, 4])
+@pytest.mark.parametrize("light", [0.6, 0.8])
+def test_an_enlarged_page_in_a_shadow_is_read(factor, light):
+    page = write(NUMBERS, size=(300, 220), at=(40, 40), height=28, pen=4, gap=0.6)
+    shaded = page.picture(110, 200).astype(float)
+    shaded[:, :160] *= light
+    soft = Image.fromarray(shaded.astype(np.uint8)).filter(ImageFilter.GaussianBlur(1))
+    picture = enlarged(np.asarray(soft), factor, Image.Resampling.BICUBIC)
+    assert read(picture, Templates()).text == NUMBERS

@@ -32,7 +32,9 @@ LONGEST = 2048  # pixels on the longer side of a picture that is looked at; more
 LEAST = 400  # on the longer side of a copy whose pixels are averaged
 SHORTEST = 100  # on the shorter side; with fewer, ink has no clear edge
 ENOUGH = 25  # in the height of a digit; a finer copy shows no more
-CROP = 0.3  # of its height a digit has in the snippet that a copy is; else it is a page
+# A copy so small that it has one ground counts if a digit has the first of these of its height, and
+# its sides differ by no more than the second of its contrast.
+CROP, EVEN = 0.3, 0.2
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -65,7 +67,7 @@ def _look_closely(pixels: NDArray[np.uint8], border: Mask) -> Pieces:
     for factor in _reductions(pixels):
         copy = np.asarray(image.reduce(factor))
         coarse, around = _look(copy, border, around)
-        if max(copy.shape) <= SNIPPET and coarse.height < CROP * len(copy):
+        if max(copy.shape) <= SNIPPET and not _is_crop(copy, coarse):
             around = None  # which is told otherwise in larger ones
         elif coarse.height >= ENOUGH:
             return dataclasses.replace(coarse, scale=float(factor))
@@ -74,6 +76,16 @@ def _look_closely(pixels: NDArray[np.uint8], border: Mask) -> Pieces:
         size = image.width * zoom, image.height * zoom
         pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC))
     return dataclasses.replace(_look(pixels, border, around)[0], scale=1 / zoom)
+
+
+def _is_crop(copy: NDArray[np.uint8], pieces: Pieces) -> bool:
+    """Return whether a small copy shows digits nearly as tall, on paper as bright at all sides:
+    else it is of a page.
+    """
+    grey = greyscale(copy)
+    darkest, lightest = np.quantile(along_sides(grey), (0.1, 0.9))
+    is_even = lightest - darkest <= EVEN * np.ptp(grey)
+    return bool(is_even and pieces.height >= CROP * len(grey))
 
 
 def _reductions(pixels: NDArray[np.uint8]) -> list[int]:
