@@ -439,6 +439,29 @@ def test_compact_export_takes_a_byte_a_weight(command, run, tmp_path):
     assert answers[0] == answers[1]
 
 
+def test_export_takes_a_temperature_in_place_of_the_runs_own(command, run, tmp_path):
+    out, images = tmp_path / "warm.onnx", make_digits(50).images
+    own = recognizer.load(run)
+    assert command("export", run, "--temperature", "2.5", "--out", out)[0] == 0
+    warm = recognizer.load(out)
+    assert (warm.card.temperature, warm.threshold) == (2.5, own.threshold)
+    expected = own.predict_proba(images).astype(float) ** (own.card.temperature / 2.5)
+    expected /= expected.sum(1, keepdims=True)
+    assert warm.predict_proba(images) == pytest.approx(expected, abs=1e-5)
+    assert warm.score_samples(images) == pytest.approx(own.score_samples(images), abs=1e-4)
+
+
+@pytest.mark.parametrize("temperature", ["0", "-1", "21", "nan"])
+def test_export_refuses_a_temperature_that_no_model_has(command, run, tmp_path, temperature):
+    out = tmp_path / "out.onnx"
+    assert command("export", run, "--temperature", temperature, "--out", out) == (
+        2,
+        "",
+        f"digitmlp: temperature must be in [0.05, 20], got {temperature}\n",
+    )
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("place", ["first", "second"])
 def test_export_onto_weights_that_it_reads_is_refused(command, run, tmp_path, place):
     other = shutil.copytree(run, tmp_path / "other")

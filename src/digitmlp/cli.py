@@ -305,6 +305,14 @@ def export(
     compact: Annotated[
         bool, typer.Option("--compact", help="Round weights to 8 bits: a quarter of the size.")
     ] = False,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            help="Divide the logits by this, in place of what the run's validation rows say: more "
+            "rows, held out by a run of the same settings, say it better.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write a run's checked ONNX file, and say what goes in and what comes out.
 
@@ -312,7 +320,7 @@ def export(
     """
     from digitmlp import commands, tables
 
-    _tell_written(out, tables.contract(out, commands.export(runs, out, compact)))
+    _tell_written(out, tables.contract(out, commands.export(runs, out, compact, temperature)))
 
 
 @app.command()

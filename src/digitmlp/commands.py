@@ -11,6 +11,7 @@ import numpy as np
 from digitmlp import files, folder, recognizer, results, runfolder, sources
 from digitmlp.digits import PIXELS, Digits, concatenate
 from digitmlp.errors import ConfigError, DataError, DigitmlpError, ModelError
+from digitmlp.metrics import COLDEST, HOTTEST
 from digitmlp.recognizer import Recognizer
 
 if TYPE_CHECKING:
@@ -190,16 +191,20 @@ def _number(measured: dict[str, Any], part: str, name: str) -> float | None:
     return None if values is None else float(values[name])
 
 
-def export(runs: list[Path], out: Path, compact: bool = False) -> Recognizer:
+def export(
+    runs: list[Path], out: Path, compact: bool = False, temperature: float | None = None
+) -> Recognizer:
     """Write the run's model.onnx to `out` after checking it; return it loaded.
 
     Several runs become one committee, whose temperature and thresholds are the means of theirs
     (the one of views only where all have it);
-    with `compact`, weights are rounded to 8 bits.
+    with `compact`, weights are rounded to 8 bits; a `temperature` takes the place of theirs.
     """
+    if temperature is not None and not COLDEST <= temperature <= HOTTEST:
+        raise ConfigError(f"temperature must be in [{COLDEST:g}, {HOTTEST:g}], got {temperature:g}")
     run, *others = runs
-    if others or compact:
-        return _export_anew(runs, out, compact)
+    if others or compact or temperature:
+        return _export_anew(runs, out, compact, temperature)
     source = recognizer.find(run)
     files.check_output(out, str(source))
     loaded = recognizer.load(source)
@@ -207,7 +212,9 @@ def export(runs: list[Path], out: Path, compact: bool = False) -> Recognizer:
     return loaded
 
 
-def _export_anew(runs: list[Path], out: Path, compact: bool) -> Recognizer:
+def _export_anew(
+    runs: list[Path], out: Path, compact: bool, temperature: float | None
+) -> Recognizer:
     from dataclasses import replace
 
     import torch
@@ -231,7 +238,7 @@ def _export_anew(runs: list[Path], out: Path, compact: bool) -> Recognizer:
         model=network.config,
         also=tuple(learned),
         held_out=cards[0].held_out if len(cards) == 1 else None,
-        temperature=sum(card.temperature for card in cards) / len(cards),
+        temperature=temperature or sum(card.temperature for card in cards) / len(cards),
         threshold=sum(card.threshold for card in cards) / len(cards),
         threshold_of_views=sum(of_views) / len(cards) if len(of_views) == len(cards) else None,
     )
