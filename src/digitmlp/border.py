@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from digitmlp.components import find_components, form
+from digitmlp.components import find_components, form, longest
 from digitmlp.ink import SNIPPET
 from digitmlp.windows import Floats, Mask, highest
 
@@ -51,38 +51,15 @@ def within(border: Mask) -> tuple[slice, slice]:
 
 def _beyond(grey: Floats) -> Mask:
     """Return where the outermost border is."""
-    none = np.zeros(grey.shape, np.bool_)
     corners = np.ix_((0, -1), (0, -1))
     colour = np.median(grey[corners])
-    if min(grey.shape) < SMALLEST or (np.abs(grey[corners] - colour) > EVEN).any():
-        return none
-    step = -(-max(grey.shape) // SNIPPET)
-    far = np.abs(grey[::step, ::step] - colour)
-    if np.count_nonzero(far >= UNLIKE) < LEAST[1] / 2 * far.size or (far[corners] > EVEN).any():
-        return none  # what lies around is paper
-    labels = find_components(far < UNLIKE).labels
-    border = np.isin(labels, labels[corners])
-    others = find_components(~border)
-    large = (others.boxes[:, 2:] - others.boxes[:, :2]).max(1) > DUST * max(far.shape)
-    boxes, (side, area) = others.boxes[large], LEAST_OF_SNIPPET if step == 1 else LEAST
-    if (
-        len(boxes) == 0
-        or (np.ptp(boxes.reshape(-1, 2), 0) < side * np.array(far.shape[::-1])).any()
-    ):
-        return none
-    inside = _hull(np.append(False, large)[others.labels])
-    rim = inside & highest(~np.pad(inside, SEAM), SEAM)[SEAM:-SEAM, SEAM:-SEAM]
-    if inside.mean() < area or not _is_shown(inside, rim, far):
-        return none
-    # Where it shows several panels, what lies between them is border too; else strokes reach it.
-    numbers = np.flatnonzero(large) + 1
-    panels = [
-        others.labels[top:bottom, left:right] == number
-        for number, (left, top, right, bottom) in zip(numbers, boxes, strict=True)
-    ]
-    if len(panels) == 1 or not all(panel.sum() >= FULL * _hull(panel).sum() for panel in panels):
-        border &= rim
-    outside = ~inside | border
+    step = -(-max(grey.shape) // SNIPPET)  # of a large picture a sample tells enough
+    sample = np.abs(grey - colour)[::step, ::step]
+    outside = None
+    if min(grey.shape) >= SMALLEST and (np.abs(grey[corners] - colour) <= EVEN).all():
+        outside = _outside(sample, LEAST_OF_SNIPPET if step == 1 else LEAST)
+    if outside is None:
+        return np.zeros(grey.shape, np.bool_)
     # What is alike next to it, or at the picture's sides, may have no place in the sample.
     near = highest(np.pad(outside, 1, constant_values=True), min(step - 1, 1))[1:-1, 1:-1]
     height, width = grey.shape
@@ -90,6 +67,39 @@ def _beyond(grey: Floats) -> Mask:
         mask.repeat(step, 0).repeat(step, 1)[:height, :width] for mask in (outside, near)
     )
     return highest(outside | near & (np.abs(grey - colour) < UNLIKE), SEAM)
+
+
+def _outside(far: Floats, least: tuple[float, float]) -> Mask | None:
+    """Return what lies around a picture or panels; None where it is the paper around what is drawn.
+
+    far    (h, w): how much each place differs from the colour of the corners
+    least  shares of width and height, and of the area, that lie inside
+    """
+    side, area = least
+    corners = np.ix_((0, -1), (0, -1))
+    if np.count_nonzero(far >= UNLIKE) < LEAST[1] / 2 * far.size or (far[corners] > EVEN).any():
+        return None
+    labels = find_components(far < UNLIKE).labels
+    border = np.isin(labels, labels[corners])
+    others = find_components(~border)
+    large = longest(others.boxes) > DUST * max(far.shape)
+    boxes = others.boxes[large]
+    if not large.any() or (
+        (np.ptp(boxes.reshape(-1, 2), 0) < side * np.array(far.shape[::-1])).any()
+    ):
+        return None
+    inside = _hull(np.append(False, large)[others.labels])
+    rim = inside & highest(~np.pad(inside, SEAM), SEAM)[SEAM:-SEAM, SEAM:-SEAM]
+    if inside.mean() < area or not _is_shown(inside, rim, far):
+        return None
+    # Where it shows several panels, what lies between them is border too; else strokes reach it.
+    panels = [
+        others.labels[top:bottom, left:right] == number
+        for number, (left, top, right, bottom) in zip(np.flatnonzero(large) + 1, boxes, strict=True)
+    ]
+    if len(panels) == 1 or not all(panel.sum() >= FULL * _hull(panel).sum() for panel in panels):
+        border &= rim
+    return ~inside | border
 
 
 def _is_shown(inside: Mask, rim: Mask, far: Floats) -> bool:

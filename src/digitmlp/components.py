@@ -88,6 +88,12 @@ def along_sides(picture: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([picture[0], picture[-1], picture[1:-1, 0], picture[1:-1, -1]])
 
 
+def longest(boxes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the longer side of each box (n, 4)."""
+    sides: NDArray[np.int64] = (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0)
+    return sides
+
+
 def outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the pixels of a mask (h, w) beside, above or below which is one outside the mask.
 

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from digitmlp.components import longest
 from digitmlp.digits import SIDE, Images
 from digitmlp.picture import PictureSource, decode
-from digitmlp.pieces import Pieces, around, cut_out, longest
+from digitmlp.pieces import Pieces, around, cut_out
 from digitmlp.sheet import LONGEST, look
 from digitmlp.windows import shift
 

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from digitmlp.pieces import Boxes, around, heights, longest
+from digitmlp.components import longest
+from digitmlp.pieces import Boxes, around, heights
 
 SMALL = 0.5  # of a digit's height: smaller pieces are dots or broken off, and start no line
 UNLIKE = 2.5  # times the height of another: no neighbours on a line

@@ -9,6 +9,7 @@ from PIL import Image, ImageFilter
 from digitmlp.components import (
     Components,
     find_components,
+    longest,
     median,
     outline,
     parents,
@@ -98,12 +99,6 @@ def _frames(
     if others.any():
         frames &= sides > TALLER * median(sides[drawn][others], lengths[others])
     return frames
-
-
-def longest(boxes: Boxes) -> NDArray[np.int64]:
-    """Return the longer side of each box (n, 4)."""
-    sides: NDArray[np.int64] = (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0)
-    return sides
 
 
 def heights(boxes: Boxes, of_bar: float = 0.6) -> NDArray[np.float64]:

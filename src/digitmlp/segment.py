@@ -9,10 +9,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from digitmlp.components import longest
 from digitmlp.cuts import cut
 from digitmlp.judge import Glyph, Judge
 from digitmlp.layout import SMALL, find_stacks, slope
-from digitmlp.pieces import Boxes, Pieces, around, heights, longest
+from digitmlp.pieces import Boxes, Pieces, around, heights
 
 # What a reading of a line costs, in nats, beside the doubt about each digit.
 PER_DIGIT = 0.15
