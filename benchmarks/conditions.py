@@ -155,6 +155,15 @@ def coloured(pen: tuple[int, int, int], sheet: tuple[int, int, int]) -> Change:
     return change
 
 
+def faint(share: float) -> Change:
+    """So much of its contrast is left, in whole grey levels."""
+
+    def change(image: Image.Image) -> Image.Image:
+        return _image(120 + share * np.asarray(image, float))
+
+    return change
+
+
 def noisy(image: Image.Image) -> Image.Image:
     grain = np.random.default_rng(0).normal(0, 8, (image.height, image.width, 3))
     return _image(np.asarray(image) + grain)
@@ -194,6 +203,7 @@ CONDITIONS: dict[str, Change] = {
     "ruled paper": ruled(0.3),
     "ruled as dark as ink": ruled(0.6),
     "squared paper": ruled(0.3, squared=True),
+    "a tenth of its contrast": faint(0.1),
     "light falls to all corners": vignetted,
     "light falls to the right": lit(0.75, 1),
     "light falls downwards": lit(1, 0.75),

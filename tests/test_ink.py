@@ -1,5 +1,7 @@
 """Ink and its pieces, on pictures drawn here: what is found is what was drawn."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
@@ -24,6 +26,26 @@ def agreement(found: np.ndarray, drawn: np.ndarray) -> float:
 def test_ink_is_what_was_drawn_whatever_the_contrast(ink, paper):
     page = write("47\n25")
     assert agreement(find_ink(page.picture(ink, paper, noise=1)) >= 128, page.ink) > 0.9
+
+
+@pytest.mark.parametrize("size", [(800, 600), (280, 200)])
+@pytest.mark.parametrize(("noise", "contrast"), [(0, 8), (0.4, 14)])
+def test_ink_hardly_darker_than_smooth_paper_is_found(size, noise, contrast):
+    high = size[1] // 3
+    page = write("47", size=size, at=(size[0] // 5, high), height=high, pen=high // 10)
+    seen = Image.fromarray(page.picture(150 - contrast, 150, noise)).filter(ImageFilter.BoxBlur(1))
+    assert agreement(find_ink(np.asarray(seen)) >= 128, page.ink) > 0.8
+
+
+@pytest.mark.parametrize("size", [(800, 600), (280, 200), (100, 100)])
+@pytest.mark.parametrize(("noise", "blur"), [(1, 0), (3, 0), (10, 2)])
+@pytest.mark.parametrize("quality", [95, 75])
+def test_grain_of_paper_is_no_ink(size, noise, blur, quality):
+    grain = noise * np.random.default_rng(0).standard_normal(size[::-1])
+    paper = Image.fromarray(pixels(180 + grain)).filter(ImageFilter.GaussianBlur(blur))
+    file = io.BytesIO()
+    paper.save(file, "JPEG", quality=quality)
+    assert not find_ink(np.asarray(Image.open(file))).any()
 
 
 def test_ink_is_found_in_a_shadow_with_a_sharp_edge():

@@ -23,8 +23,9 @@ FAR = 2  # coarse pixels from ink, where its edge has come to an end
 # there are more of them than this share of those with ink.
 SHADE, SHADED = 0.15, 0.02
 # A snippet lies in a shadow if more than this share of its sides differ from paper by more than the
-# first share of the contrast and, as ink does not, by less than the second.
-SIDES_SHADED, LIT, INKED = 0.3, 0.2, 0.7
+# first share of the contrast and, as ink does not, by less than the second; and, as grain does not,
+# from each other by the third.
+SIDES_SHADED, LIT, INKED, UNEVEN = 0.3, 0.2, 0.7, 0.35
 RIM = 2  # coarse pixels over which the ground passes into that shadow
 BEND = 3  # pixels between a place and the sides that it is compared with
 SNIPPET = 300  # a picture with no longer side has one ground but for shadows
@@ -45,7 +46,10 @@ REACH = 3  # coarse pixels within which the strongest part of a stroke sets the 
 # shadow.
 SHARP, SOFT = 0.9, 0.5
 OUTLINE = 30  # pixels of outline that tell enough of a piece
-FAINT = 6.0  # grey levels at a stroke's edge; less is noise
+# Grey levels, half way from paper to ink, from which it is ink and not paper: so many times the
+# usual step between pixels, within bounds.
+ABOVE_NOISE, FAINT, PLAIN = 4.5, 2.5, 6.0
+ROUNDED = 0.75  # grey levels; less is no step of one level
 
 
 def find_ink(pixels: NDArray[np.uint8], paper: Mask | None = None) -> NDArray[np.uint8]:
@@ -62,11 +66,11 @@ def find_ink(pixels: NDArray[np.uint8], paper: Mask | None = None) -> NDArray[np
     if paper is None:
         paper = np.ones(grey.shape, np.bool_)
     grey = _evenly_lit(_gone_on_with(grey, paper))
-    edges = _edges(grey)
+    edges, step = _edges(grey)
     if not _ink_is_dark(grey, edges):
         grey = 255 - grey
     strength = _ground(grey) - grey
-    level = _edge_level(strength, edges)
+    level = _edge_level(strength, edges, float(np.clip(ABOVE_NOISE * step, FAINT, PLAIN)))
     ink = _ink(strength, _faint_level(strength, level))
     snippet = max(ink.shape) <= SNIPPET
     if snippet:
@@ -204,15 +208,19 @@ def _evenly_lit(grey: Floats) -> Floats:
     return even.clip(0, 255)
 
 
-def _edges(grey: Floats) -> Floats:
-    """Return the square of the gradient where it is far above noise; 0 elsewhere."""
+def _edges(grey: Floats) -> tuple[Floats, float]:
+    """Return the square of the gradient where it is far above noise, 0 elsewhere; and its median,
+    not squared.
+    """
     edges = np.zeros_like(grey)
     across = np.abs(grey[1:-1, 2:] - grey[1:-1, :-2])
     down = np.abs(grey[2:, 1:-1] - grey[:-2, 1:-1])
     edges[1:-1, 1:-1] = np.maximum(across, down)
-    # From the lower quartile, as in a small picture most pixels may lie at edges.
-    edges[edges < 6 * np.quantile(edges[1:-1:2, 1:-1:2], 0.25)] = 0
-    return edges * edges
+    # From the lower quartile, as in a small picture most pixels may lie at edges; but where every
+    # other pixel differs by the one level to which rounding brings it, the quartile is 0.
+    noise, step = np.quantile(edges[1:-1:2, 1:-1:2], (0.25, 0.5))
+    edges[edges < 6 * max(noise, min(step, ROUNDED))] = 0
+    return edges * edges, float(step)
 
 
 def _bends(grey: Floats) -> Floats:
@@ -258,9 +266,10 @@ def _ground_of_snippet(coarse: Floats) -> Floats:
     """Return one ground, but where its sides tell that a shadow lies over part of the snippet."""
     level = max(np.median(along_sides(coarse)), np.median(coarse))
     ground = _closed(coarse, WINDOWS[-1])
-    depth = np.abs(along_sides(ground) - level) / max(np.ptp(coarse), 1)
+    sides, contrast = along_sides(ground), max(float(np.ptp(coarse)), 2 * PLAIN)
+    depth = np.abs(sides - level) / contrast
     shaded = (depth > LIT) & (depth < INKED)
-    if shaded.mean() > SIDES_SHADED:
+    if shaded.mean() > SIDES_SHADED and np.ptp(sides) > UNEVEN * contrast:
         return blurred(ground, RIM)
     return np.full_like(coarse, level)
 
@@ -282,19 +291,20 @@ def _is_shaded(strength: Floats, weight: Floats) -> bool:
     return bool(between.sum() > SHADED * ink.sum())
 
 
-def _edge_level(strength: Floats, edges: Floats) -> Floats:
-    """Return the strength half way between ink and ground, near each place.
+def _edge_level(strength: Floats, edges: Floats, least: float) -> Floats:
+    """Return the strength half way between ink and ground, near each place; infinite where it would
+    be less than the least that is ink in all of the picture.
 
     The mean strength weighted by the square of its gradient: the gradient lies on edges, where
     strength goes from one to the other (robust automatic threshold selection, Kittler et al. 1985).
     """
-    edges = np.where(strength < -FAINT, np.float32(0), edges)  # of what is lighter than paper
+    edges = np.where(strength < -least, np.float32(0), edges)  # of what is lighter than paper
     weight = shrunk(edges)
     if not weight.any():
         return np.full_like(strength, np.inf)
     weighted = shrunk(edges * strength)
     whole = weighted.sum() / weight.sum()
-    if whole < FAINT:
+    if whole < least:
         return np.full_like(strength, np.inf)
     if max(strength.shape) <= SNIPPET:
         return np.full_like(strength, whole)
