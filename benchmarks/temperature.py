@@ -29,7 +29,10 @@ def main() -> None:
     print("| model | rows | its own | that suits them | read wrong |\n|---|---|---|---|---|")
     for run, name in zip(options.pairs[::2], options.pairs[1::2], strict=True):
         model = load(Path(name))
-        held_out = digits.select(np.array(runfolder.read_config(Path(run))["validation_rows"]))
+        rows = runfolder.validation_rows(Path(run), model.card, len(digits))
+        if not rows or model.card.data != digits.digest():
+            parser.error(f"{run}: names no rows of {options.data} that {name} did not learn")
+        held_out = digits.select(np.array(rows))
         assert held_out.labels is not None
         chances = model.predict_proba(held_out.images)
         logits.append(np.log(np.maximum(chances, np.finfo(np.float32).tiny)))

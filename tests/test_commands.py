@@ -451,7 +451,7 @@ def test_export_takes_a_temperature_in_place_of_the_runs_own(command, run, tmp_p
     assert warm.score_samples(images) == pytest.approx(own.score_samples(images), abs=1e-4)
 
 
-@pytest.mark.parametrize("temperature", ["0", "-1", "21", "nan"])
+@pytest.mark.parametrize("temperature", ["0.0", "-1.0", "20.0000001", "nan"])
 def test_export_refuses_a_temperature_that_no_model_has(command, run, tmp_path, temperature):
     out = tmp_path / "out.onnx"
     assert command("export", run, "--temperature", temperature, "--out", out) == (

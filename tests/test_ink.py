@@ -65,7 +65,9 @@ def test_light_may_fall_off_across_a_small_crop(size, to):
     assert agreement(find_ink(pixels(lit)) >= 128, page.ink) > 0.9
 
 
-@pytest.mark.parametrize(("size", "light"), [((40, 44), 0.55), ((40, 44), 0.7), ((200, 240), 0.7)])
+@pytest.mark.parametrize(
+    ("size", "light"), [((40, 44), 0.55), ((40, 44), 0.7), ((40, 44), 0.75), ((200, 240), 0.7)]
+)
 @pytest.mark.parametrize("blur", [0, 2])
 def test_a_shadow_over_part_of_a_small_crop_is_no_ink(size, light, blur):
     high = 0.6 * size[1]

@@ -201,7 +201,7 @@ def export(
     with `compact`, weights are rounded to 8 bits; a `temperature` takes the place of theirs.
     """
     if temperature is not None and not COLDEST <= temperature <= HOTTEST:
-        raise ConfigError(f"temperature must be in [{COLDEST:g}, {HOTTEST:g}], got {temperature:g}")
+        raise ConfigError(f"temperature must be in [{COLDEST:g}, {HOTTEST:g}], got {temperature}")
     run, *others = runs
     if others or compact or temperature:
         return _export_anew(runs, out, compact, temperature)

@@ -24,7 +24,7 @@ FAR = 2  # coarse pixels from ink, where its edge has come to an end
 SHADE, SHADED = 0.15, 0.02
 # A snippet lies in a shadow if more than this share of its sides differ from paper by more than the
 # first share of the contrast and, as ink does not, by less than the second; and, as grain does not,
-# from each other by the third.
+# from each other by the third, or by what is ink on any paper.
 SIDES_SHADED, LIT, INKED, UNEVEN = 0.3, 0.2, 0.7, 0.35
 RIM = 2  # coarse pixels over which the ground passes into that shadow
 BEND = 3  # pixels between a place and the sides that it is compared with
@@ -48,7 +48,7 @@ SHARP, SOFT = 0.9, 0.5
 OUTLINE = 30  # pixels of outline that tell enough of a piece
 # Grey levels, half way from paper to ink, from which it is ink and not paper: so many times the
 # usual step between pixels, within bounds.
-ABOVE_NOISE, FAINT, PLAIN = 4.5, 2.5, 6.0
+ABOVE_NOISE, FAINT, PLAIN = 4.5, 3.5, 6.0
 ROUNDED = 0.75  # grey levels; less is no step of one level
 
 
@@ -266,10 +266,10 @@ def _ground_of_snippet(coarse: Floats) -> Floats:
     """Return one ground, but where its sides tell that a shadow lies over part of the snippet."""
     level = max(np.median(along_sides(coarse)), np.median(coarse))
     ground = _closed(coarse, WINDOWS[-1])
-    sides, contrast = along_sides(ground), max(float(np.ptp(coarse)), 2 * PLAIN)
+    sides, contrast = along_sides(ground), max(float(np.ptp(coarse)), 1)
     depth = np.abs(sides - level) / contrast
     shaded = (depth > LIT) & (depth < INKED)
-    if shaded.mean() > SIDES_SHADED and np.ptp(sides) > UNEVEN * contrast:
+    if shaded.mean() > SIDES_SHADED and np.ptp(sides) > min(UNEVEN * contrast, 2 * PLAIN):
         return blurred(ground, RIM)
     return np.full_like(coarse, level)
 
