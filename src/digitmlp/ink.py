@@ -292,8 +292,8 @@ def _is_shaded(strength: Floats, weight: Floats) -> bool:
 
 
 def _edge_level(strength: Floats, edges: Floats, least: float) -> Floats:
-    """Return the strength half way between ink and ground, near each place; infinite where it would
-    be less than the least that is ink in all of the picture.
+    """Return the strength half way between ink and ground, near each place; infinite if in all of
+    the picture that is less than the least that is ink.
 
     The mean strength weighted by the square of its gradient: the gradient lies on edges, where
     strength goes from one to the other (robust automatic threshold selection, Kittler et al. 1985).
