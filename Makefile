@@ -48,8 +48,8 @@ bench-serve: .venv/dev .venv-bench/peers
 bench-pictures: .venv/train
 	$(BIN)/python benchmarks/pictures.py "$(FOLDER)" $(if $(MODEL),--model "$(MODEL)")
 
-# Two networks of `best`, three wider ones that learn from both and a committee of these, and two
-# smaller ones that learn from both; predictions in results/. What is there already, by the same
+# Two networks of `best`, three wider ones that learn from both and a committee of these, and
+# `compact` and the tutorial's network, which learn from both; predictions in results/. What is there already, by the same
 # settings, is kept, and what was stopped goes on. All hold out the same rows.
 SPLIT := --split-seed 302
 # A third teacher would take a fifth more time, and is no help.
