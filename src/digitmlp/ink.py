@@ -29,6 +29,11 @@ SIDES_SHADED, LIT, INKED, UNEVEN = 0.3, 0.2, 0.7, 0.35
 RIM = 2  # coarse pixels over which the ground passes into that shadow
 BEND = 3  # pixels between a place and the sides that it is compared with
 SNIPPET = 300  # a picture with no longer side has one ground but for shadows
+# Surfaces of light: their degree, and how many times as far below as most places are from it a
+# place of the paper may be. The first follows light that falls off and goes into no shadow, whose
+# end would be left as a dark ring; the second follows shadows too, which else look like ink.
+FALLING, SHADOWY = (2, 1.0), (4, np.inf)
+OFF = 2.5  # the same for places above, and for both in a snippet
 # A snippet's light rises from its middle to a corner by at least this share of its contrast, and so
 # much of its sides is as near to the surface.
 SLOPE, ALONG = 0.1, 0.9
@@ -65,9 +70,10 @@ def find_ink(pixels: NDArray[np.uint8], paper: Mask | None = None) -> NDArray[np
         return np.zeros(grey.shape, np.uint8)
     if paper is None:
         paper = np.ones(grey.shape, np.bool_)
-    grey = _evenly_lit(_gone_on_with(grey, paper))
+    known = _gone_on_with(grey, paper)
+    grey = _evenly_lit(known, *FALLING)
     edges, step = _edges(grey)
-    if not _ink_is_dark(grey, edges):
+    if not _ink_is_dark(_evenly_lit(known, *SHADOWY), edges):
         grey = 255 - grey
     strength = _ground(grey) - grey
     level = _edge_level(strength, edges, float(np.clip(ABOVE_NOISE * step, FAINT, PLAIN)))
@@ -179,26 +185,30 @@ def _gone_on_with(grey: Floats, known: Mask) -> Floats:
     return np.where(known, grey, expanded(coarse, grey.shape))
 
 
-def _evenly_lit(grey: Floats) -> Floats:
-    """Return the picture as under even light: divided by a smooth surface through most pixels.
+def _evenly_lit(grey: Floats, degree: int, below: float) -> Floats:
+    """Return the picture as under even light: divided by a smooth surface through its paper.
 
-    A snippet may be full of ink: by a simple surface through its sides, or not at all if they are
-    on none that slopes.
+    A snippet may be full of ink: by a surface through its sides, or not at all if they are on none
+    that slopes.
+
+    degree, below  of the surface, as in FALLING and SHADOWY; a snippet's has the first one's degree
     """
     snippet = max(grey.shape) <= SNIPPET
+    degree, below = (FALLING[0], OFF) if snippet else (degree, below)
     coarse = shrunk(grey) if snippet else shrunk(grey)[::2, ::2]  # enough for so smooth a surface
-    degree = 2 if snippet else 4
     y, x = (np.linspace(-1, 1, side) for side in coarse.shape)
     powers = [(i, j) for i in range(degree + 1) for j in range(degree + 1 - i)]
     surface = np.stack([np.multiply.outer(y**i, x**j) for i, j in powers])
     where = along_sides if snippet else np.ravel
     terms, values = np.stack([where(term) for term in surface]), where(coarse)
     paper = np.ones(len(values), bool)
-    for _ in range(4):
+    for _ in range(8):
         basis = terms[:, paper]  # the normal equations: fifteen unknowns at most
         weights, *_ = np.linalg.lstsq(basis @ basis.T, basis @ values[paper], rcond=None)
-        off = np.abs(values - weights @ terms)
-        paper = off <= 2.5 * max(np.median(off), 1.0)
+        over = values - weights @ terms
+        off = np.abs(over)
+        usual = max(np.median(off), 1.0)
+        paper = (off <= OFF * usual) & (over >= -below * usual)
     if snippet:
         least = SLOPE * np.ptp(coarse)
         if np.abs(weights[1:]).sum() < least or (off <= least).mean() < ALONG:
@@ -213,8 +223,10 @@ def _edges(grey: Floats) -> tuple[Floats, float]:
     not squared.
     """
     edges = np.zeros_like(grey)
-    across = np.abs(grey[1:-1, 2:] - grey[1:-1, :-2])
-    down = np.abs(grey[2:, 1:-1] - grey[:-2, 1:-1])
+    # Of a sliver along a side only the paper beside it would count, and no ink.
+    inner = np.pad(grey[1:-1, 1:-1], 1, mode="edge")
+    across = np.abs(inner[1:-1, 2:] - inner[1:-1, :-2])
+    down = np.abs(inner[2:, 1:-1] - inner[:-2, 1:-1])
     edges[1:-1, 1:-1] = np.maximum(across, down)
     # From the lower quartile, as in a small picture most pixels may lie at edges; but where every
     # other pixel differs by the one level to which rounding brings it, the quartile is 0.
