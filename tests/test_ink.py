@@ -271,6 +271,16 @@ def test_pieces_are_digits_without_specks_and_blots():
     )
 
 
+def test_a_tall_strip_at_the_picture_s_side_is_no_piece():
+    page = write("472\n358\n469", size=(600, 600), at=(60, 60), height=60)
+    strip = page.ink.copy()
+    strip[150:600, :8] = True
+    pieces = find_pieces(np.where(strip, np.uint8(255), np.uint8(0)))
+    assert sorted(pieces.boxes.tolist()) == sorted(map(list, page.boxes))
+    within = np.pad(strip, ((0, 1), (1, 0)))  # nor at it: a long stroke
+    assert len(find_pieces(np.where(within, np.uint8(255), np.uint8(0)))) == len(pieces) + 1
+
+
 def test_large_pictures_are_looked_at_in_a_coarser_copy():
     page = write("47", size=(1800, 1200), height=300, pen=30, at=(300, 300))
     pieces = look(page.picture())
