@@ -126,33 +126,12 @@ def test_a_table_of_a_hundred_cells_hides_none_of_its_digits():
     assert found == rows
 
 
-def test_what_is_left_of_the_paper_s_lines_hides_no_digit():
-    page = write("4072\n56", size=(700, 1300), at=(60, 60), height=50)
-    picture = Image.fromarray(page.picture())
-    for x in range(400, 640, 30):
-        ImageDraw.Draw(picture).line((x, 200, x, 900), fill=40, width=2)
-    assert text(picture) == "4072\n56"
-
-
-def test_ones_of_a_thin_pen_are_no_lines_of_the_paper():
-    page = write("1111\n11", size=(700, 700), height=200, pen=2)
-    assert text(page.picture()) == "1111\n11"
-
-
 def test_a_sliver_along_each_side_does_not_make_ink_faint():
     picture = write("20\n35", size=(800, 1000), at=(150, 150), height=40, pen=4).picture(
         150, noise=3
     )
     picture[:, [0, -1]] = 20
     assert text(picture) == "20\n35"
-
-
-@pytest.mark.parametrize("turn", [2, -2])
-def test_slivers_of_a_desk_are_no_ones(turn):
-    page = write("2296\n603\n598", size=(460, 680), at=(60, 60), height=24, pen=3)
-    picture = Image.fromarray(page.picture(60, 170, noise=2))
-    turned = picture.rotate(turn, Image.Resampling.BICUBIC, fillcolor=45).crop((6, 10, 450, 670))
-    assert text(turned.filter(ImageFilter.GaussianBlur(0.7))) == "2296\n603\n598"
 
 
 def test_a_speck_in_a_zero_does_not_make_a_frame_of_it():

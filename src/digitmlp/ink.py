@@ -29,11 +29,12 @@ SIDES_SHADED, LIT, INKED, UNEVEN = 0.3, 0.2, 0.7, 0.35
 RIM = 2  # coarse pixels over which the ground passes into that shadow
 BEND = 3  # pixels between a place and the sides that it is compared with
 SNIPPET = 300  # a picture with no longer side has one ground but for shadows
-# Surfaces of light: their degree, and how many times as far below as most places are from it a
-# place of the paper may be. The first follows light that falls off and goes into no shadow, whose
-# end would be left as a dark ring; the second follows shadows too, which else look like ink.
-FALLING, SHADOWY = (2, 1.0), (4, np.inf)
-OFF = 2.5  # the same for places above, and for both in a snippet
+# Degrees of two surfaces of light: one follows light that falls off, but goes into no shadow, whose
+# end would be left as a dark ring; the other follows shadows too, which else look like ink.
+FALLING, SHADOWY = 2, 4
+# What is so many times as far from it as most places are is no paper; where ink is dark, neither is
+# what is darker than it by the second of these, as it may lie in a shadow.
+OFF, DARKER = 2.5, 1.0
 # A snippet's light rises from its middle to a corner by at least this share of its contrast, and so
 # much of its sides is as near to the surface.
 SLOPE, ALONG = 0.1, 0.9
@@ -71,10 +72,12 @@ def find_ink(pixels: NDArray[np.uint8], paper: Mask | None = None) -> NDArray[np
     if paper is None:
         paper = np.ones(grey.shape, np.bool_)
     known = _gone_on_with(grey, paper)
-    grey = _evenly_lit(known, *FALLING)
+    flat = _evenly_lit(known, SHADOWY)
+    if _ink_is_dark(flat, _edges(flat)[0]):
+        grey = _evenly_lit(known, FALLING, below=DARKER)
+    else:
+        grey = 255 - _evenly_lit(known, FALLING)
     edges, step = _edges(grey)
-    if not _ink_is_dark(_evenly_lit(known, *SHADOWY), edges):
-        grey = 255 - grey
     strength = _ground(grey) - grey
     level = _edge_level(strength, edges, float(np.clip(ABOVE_NOISE * step, FAINT, PLAIN)))
     ink = _ink(strength, _faint_level(strength, level))
@@ -185,16 +188,17 @@ def _gone_on_with(grey: Floats, known: Mask) -> Floats:
     return np.where(known, grey, expanded(coarse, grey.shape))
 
 
-def _evenly_lit(grey: Floats, degree: int, below: float) -> Floats:
+def _evenly_lit(grey: Floats, degree: int, below: float = OFF) -> Floats:
     """Return the picture as under even light: divided by a smooth surface through its paper.
 
     A snippet may be full of ink: by a surface through its sides, or not at all if they are on none
     that slopes.
 
-    degree, below  of the surface, as in FALLING and SHADOWY; a snippet's has the first one's degree
+    degree  of the surface; a snippet's is FALLING
+    below   how many times as far below it as most places are paper may be, but in a snippet
     """
     snippet = max(grey.shape) <= SNIPPET
-    degree, below = (FALLING[0], OFF) if snippet else (degree, below)
+    degree, below = (FALLING, OFF) if snippet else (degree, below)
     coarse = shrunk(grey) if snippet else shrunk(grey)[::2, ::2]  # enough for so smooth a surface
     y, x = (np.linspace(-1, 1, side) for side in coarse.shape)
     powers = [(i, j) for i in range(degree + 1) for j in range(degree + 1 - i)]

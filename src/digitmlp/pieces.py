@@ -21,12 +21,7 @@ Boxes = NDArray[np.int64]
 
 SOLID = 0.45  # strokes are thinner than this share of what they draw
 FINEST = 0.35  # thinner strokes than so much of the usual ones are creases or dirt
-# What is so many times as tall as its strokes are thick is a line of the paper, if beside it are
-# so many pieces that are less than half that.
-SLENDER, OTHERS = 60, 2
-# At the picture's sides, what is so many times as tall as digits, or thinner than so much of a
-# stroke, is of what lies beside the paper.
-STRIP, SLIVER = 4, 0.5
+STRIP = 4  # times as tall as digits, at the picture's side, is what lies beside the paper
 MOST = 400  # pieces; the largest are kept
 # A frame, no digit, has in a hole one piece with strokes as long as so much of its height and so
 # tall, or so many of so little, and is so much taller than digits.
@@ -69,9 +64,6 @@ def find_pieces(ink: NDArray[np.uint8]) -> Pieces:
     drawn = able & (thick <= SOLID * sizes)
     if drawn.any():
         able = drawn
-    slenderness = (found.boxes[:, 3] - found.boxes[:, 1]) / thick
-    if np.count_nonzero(able & (slenderness < SLENDER / 2)) >= OTHERS:
-        able &= slenderness < SLENDER
     lengths = found.areas / thick  # of the strokes
     able &= ~_frames(found, np.flatnonzero(able), lengths[able])
     kept = np.flatnonzero(able)
@@ -82,8 +74,7 @@ def find_pieces(ink: NDArray[np.uint8]) -> Pieces:
     usual = median(thick[kept], lengths)
     boxes = found.boxes[kept]
     beside = ((boxes[:, :2] == 0) | (boxes[:, 2:] == mask.shape[::-1])).any(1)
-    extents = boxes[:, 2:] - boxes[:, :2]
-    beside &= (extents[:, 1] > STRIP * height) | (extents.min(1) < SLIVER * usual)
+    beside &= boxes[:, 3] - boxes[:, 1] > STRIP * height
     kept = kept[(sizes[kept] >= 0.3 * height) & (thick[kept] >= FINEST * usual) & ~beside]
     kept = np.sort(kept[np.argsort(-found.areas[kept], kind="stable")][:MOST])
     numbers = np.full(count, -1, np.int32)
