@@ -151,6 +151,14 @@ def test_a_shadow_over_digits_hides_none(ink):
     assert text(lit(page, light, ink)) == NUMBERS
 
 
+def test_thick_chalk_in_light_that_falls_off_is_whole():
+    numbers = "748675\n31502\n162283"
+    page = write(numbers, size=(820, 620), at=(30, 30), height=128, pen=25, gap=0.3)
+    noise = 2 * np.random.default_rng(0).standard_normal(page.ink.shape)
+    board = np.where(page.ink, 200, 60) * np.linspace(1, 0.3, 820) + noise
+    assert text(pixels(board)) == numbers
+
+
 @pytest.mark.parametrize("squared", [False, True])
 @pytest.mark.parametrize("oval", [(100, 150, 870, 650), (-200, 200, 500, 1000)])
 def test_a_shadow_on_lined_paper_leaves_no_ring_of_ink(squared, oval):
