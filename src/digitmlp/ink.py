@@ -32,8 +32,8 @@ SNIPPET = 300  # a picture with no longer side has one ground but for shadows
 # Degrees of two surfaces of light: one follows light that falls off, but goes into no shadow, whose
 # end would be left as a dark ring; the other follows shadows too, which else look like ink.
 FALLING, SHADOWY = 2, 4
-# What is so many times as far from it as most places are is no paper; where ink is dark, neither is
-# what is darker than it by the second of these, as it may lie in a shadow.
+# No paper is what is off such a surface by more than so many times the median of all, or one grey
+# level; where ink is dark, also what is below by the second of these, as it may lie in a shadow.
 OFF, DARKER = 2.5, 1.0
 # A snippet's light rises from its middle to a corner by at least this share of its contrast, and so
 # much of its sides is as near to the surface.
@@ -195,7 +195,7 @@ def _evenly_lit(grey: Floats, degree: int, below: float = OFF) -> Floats:
     that slopes.
 
     degree  of the surface; a snippet's is FALLING
-    below   how many times as far below it as most places are paper may be, but in a snippet
+    below   how many medians below it paper may be (OFF); in a snippet OFF, whatever is given
     """
     snippet = max(grey.shape) <= SNIPPET
     degree, below = (FALLING, OFF) if snippet else (degree, below)
@@ -227,7 +227,8 @@ def _edges(grey: Floats) -> tuple[Floats, float]:
     not squared.
     """
     edges = np.zeros_like(grey)
-    # Of a sliver along a side only the paper beside it would count, and no ink.
+    # The outermost pixels are taken for those next to them: of a sliver one pixel wide only the
+    # paper beside it would count, and no ink.
     inner = np.pad(grey[1:-1, 1:-1], 1, mode="edge")
     across = np.abs(inner[1:-1, 2:] - inner[1:-1, :-2])
     down = np.abs(inner[2:, 1:-1] - inner[:-2, 1:-1])
