@@ -277,7 +277,7 @@ def test_a_tall_strip_at_the_picture_s_side_is_no_piece():
     strip[150:600, :8] = True
     pieces = find_pieces(np.where(strip, np.uint8(255), np.uint8(0)))
     assert sorted(pieces.boxes.tolist()) == sorted(map(list, page.boxes))
-    within = np.pad(strip, ((0, 1), (1, 0)))  # nor at it: a long stroke
+    within = np.pad(strip, ((0, 1), (1, 0)))  # not at the side: a stroke
     assert len(find_pieces(np.where(within, np.uint8(255), np.uint8(0)))) == len(pieces) + 1
 
 
