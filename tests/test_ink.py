@@ -11,7 +11,7 @@ from digitmlp.components import find_components, parents
 from digitmlp.cuts import cut
 from digitmlp.glyph import narrowed, stroke_thickness, to_digit
 from digitmlp.ink import WEAK, find_ink
-from digitmlp.layout import SMALL, find_lines
+from digitmlp.layout import SMALL, find_lines, find_stacks
 from digitmlp.pieces import cut_out, find_pieces
 from digitmlp.ruled import ruled_lines, run_lengths
 from digitmlp.sheet import look
@@ -271,14 +271,29 @@ def test_pieces_are_digits_without_specks_and_blots():
     )
 
 
-def test_a_tall_strip_at_the_picture_s_side_is_no_piece():
+@pytest.mark.parametrize("side", range(4))
+def test_a_long_strip_along_a_side_of_the_picture_is_no_piece(side):
     page = write("472\n358\n469", size=(600, 600), at=(60, 60), height=60)
     strip = page.ink.copy()
-    strip[150:600, :8] = True
+    np.rot90(strip, side)[150:600, :8] = True
     pieces = find_pieces(np.where(strip, np.uint8(255), np.uint8(0)))
     assert sorted(pieces.boxes.tolist()) == sorted(map(list, page.boxes))
-    within = np.pad(strip, ((0, 1), (1, 0)))  # not at the side: a stroke
+    within = np.pad(strip, 1)  # not at the side: a stroke
     assert len(find_pieces(np.where(within, np.uint8(255), np.uint8(0)))) == len(pieces) + 1
+
+
+def test_a_tall_strip_that_leaves_the_side_of_the_picture_is_no_piece():
+    page = write("472\n358\n469", size=(600, 600), at=(60, 60), height=60)
+    sheet = Image.fromarray(page.ink * np.uint8(255))
+    ImageDraw.Draw(sheet).line([(0, 150), (20, 590)], fill=255, width=5)
+    assert len(find_pieces(np.asarray(sheet))) == len(page.boxes)
+
+
+def test_digits_that_a_side_of_the_picture_cuts_stay():
+    page = write("472358469", size=(700, 200), at=(20, 60), height=60)
+    cut = page.ink[65:]
+    assert cut[0].any()
+    assert len(find_pieces(np.where(cut, np.uint8(255), np.uint8(0)))) == 9
 
 
 def test_large_pictures_are_looked_at_in_a_coarser_copy():
@@ -343,6 +358,25 @@ def test_line_goes_on_after_the_bar_of_a_broken_5():
     body_and_bar = [[92, 110, 111, 134], [104, 110, 123, 114]]
     boxes = np.array([*body_and_bar, [133, 105, 163, 136], [169, 112, 198, 143]])
     assert find_lines(boxes, 31) == [[0, 1, 2, 3]]
+
+
+def test_line_goes_on_past_a_5_whose_bar_rises_beside_its_body():
+    boxes = np.array([[256, 0, 292, 49], [358, 14, 399, 65],
+                      [277, 37, 298, 58], [292, 15, 334, 33],
+                      [113, 0, 147, 48], [175, 0, 221, 50], [432, 23, 479, 72]])  # fmt: skip
+    assert find_lines(boxes, 50) == [[4, 5, 0, 2, 3, 1, 6]]
+    far_off = np.array([[68, 267, 83, 296], [92, 272, 109, 300],
+                        [125, 287, 136, 299], [133, 275, 155, 285]])  # fmt: skip
+    assert find_lines(far_off, 28) == [[0, 1, 2, 3]]
+
+
+def test_digits_that_nearly_touch_are_no_parts_of_one():
+    assert find_stacks([0, 1], np.array([[0, 0, 30, 50], [34, 0, 60, 50]]), 50) == [[0], [1]]
+
+
+def test_bar_goes_with_the_body_below_it_not_with_a_digit_of_the_line_above():
+    boxes = np.array([[60, 0, 90, 50], [95, 52, 130, 66], [90, 70, 112, 105]])
+    assert find_lines(boxes, 50) == [[0], [2, 1]]
 
 
 def test_a_cut_goes_through_the_narrow_place_between_two_digits():

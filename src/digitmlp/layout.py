@@ -8,6 +8,10 @@ from digitmlp.pieces import Boxes, around, heights
 
 SMALL = 0.5  # of a digit's height: smaller pieces are dots or broken off, and start no line
 UNLIKE = 2.5  # times the height of another: no neighbours on a line
+# A bar that may have broken off is lower than so much of a digit's height and no wider than so much
+# of it, but so much wider than high.
+LOW, WIDE, FLAT = 0.5, 1.2, 1.5
+TOUCHING, TALLEST = 0.15, 1.2  # of a digit's height: how far parts of one are apart, how tall it is
 
 
 def find_lines(boxes: Boxes, height: float) -> list[list[int]]:
@@ -19,6 +23,11 @@ def find_lines(boxes: Boxes, height: float) -> list[list[int]]:
     """
     small = longest(boxes) < SMALL * height
     stacks = find_stacks([int(number) for number in np.flatnonzero(~small)], boxes, height)
+    for number in np.flatnonzero(small):  # it may be the body of a 5, low without its bar
+        own = (stack for stack in stacks if _is_of_bar(int(number), stack, boxes, height))
+        if stack := next(own, None):
+            stack.append(int(number))
+            small[number] = False
     outlines = np.array([around(boxes[stack]) for stack in stacks]).reshape(-1, 4)
     lines = _joined(stacks, outlines)
     for number in np.flatnonzero(small):
@@ -33,7 +42,8 @@ def find_stacks(numbers: list[int], boxes: Boxes, height: float) -> list[list[in
     """Return the boxes in groups: one above another, as the halves of a broken 3.
 
     height  of a digit, about
-    They touch, nearly, and together are about as tall as a digit, or not as two like the taller.
+    They touch, nearly, and together are about as tall as a digit, or not as two like the taller. A
+    bar may be aside, as that of a 5.
     """
     stacks: list[list[int]] = []
     for number in sorted(numbers, key=lambda number: boxes[number, 1]):
@@ -45,9 +55,9 @@ def find_stacks(numbers: list[int], boxes: Boxes, height: float) -> list[list[in
             narrower = min(one[2] - one[0], other[2] - other[0])
             if (
                 shared > 0.5 * narrower
-                and other[1] - one[3] <= 0.15 * max(tallest, height)
-                and both[3] - both[1] <= max(1.75 * tallest, 1.2 * height)
-            ):
+                and other[1] - one[3] <= TOUCHING * max(tallest, height)
+                and both[3] - both[1] <= max(1.75 * tallest, TALLEST * height)
+            ) or _is_of_bar(number, stack, boxes, height):
                 stack.append(number)
                 break
         else:
@@ -104,13 +114,32 @@ def _centres(boxes: Boxes | NDArray[np.float64]) -> NDArray[np.float64]:
     return centres
 
 
+def _is_of_bar(number: int, stack: list[int], boxes: Boxes, height: float) -> bool:
+    """Return whether a box touches a stack, one of both is a bar, and both are as tall as a digit
+    of this height at most.
+    """
+    one, other = around(boxes[stack]), boxes[number]
+    wide, high = np.array([one, other])[:, 2:].T - np.array([one, other])[:, :2].T
+    bars = (high < LOW * height) & (wide <= WIDE * height) & (wide > FLAT * high)
+    both = around(np.array([one, other]))
+    return bool(
+        bars.any()
+        and _apart(other, one[None])[0] <= TOUCHING * height
+        and both[3] - both[1] <= TALLEST * height
+    )
+
+
+def _apart(box: Boxes, others: Boxes) -> NDArray[np.int64]:
+    """Return (n,): how far a box (4,) is from others (n, 4), across and down together."""
+    gaps = np.maximum(np.maximum(others[:, :2] - box[2:], box[:2] - others[:, 2:]), 0)
+    apart: NDArray[np.int64] = gaps.sum(1)
+    return apart
+
+
 def _join_nearest(number: int, lines: list[list[int]], boxes: Boxes, height: float) -> None:
-    box = boxes[number]
     best, nearest = 0.4 * height, None
     for line in lines:
-        others = boxes[line]
-        apart = np.maximum(np.maximum(others[:, :2] - box[2:], box[:2] - others[:, 2:]), 0)
-        distance = apart.sum(1).min()
+        distance = _apart(boxes[number], boxes[line]).min()
         if distance < best:
             best, nearest = distance, line
     if nearest is not None:

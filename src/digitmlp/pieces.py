@@ -21,7 +21,9 @@ Boxes = NDArray[np.int64]
 
 SOLID = 0.45  # strokes are thinner than this share of what they draw
 FINEST = 0.35  # thinner strokes than so much of the usual ones are creases or dirt
-STRIP = 4  # times as tall as digits, at the picture's side, is what lies beside the paper
+# At a side of the picture what is so many times as tall as digits, or runs along it for as much,
+# lies beside the paper.
+STRIP = 4
 MOST = 400  # pieces; the largest are kept
 # A frame, no digit, has in a hole one piece with strokes as long as so much of its height and so
 # tall, or so many of so little, and is so much taller than digits.
@@ -72,9 +74,10 @@ def find_pieces(ink: NDArray[np.uint8]) -> Pieces:
     lengths = lengths[kept]
     height = median(heights(found.boxes[kept]), lengths)
     usual = median(thick[kept], lengths)
-    boxes = found.boxes[kept]
-    beside = ((boxes[:, :2] == 0) | (boxes[:, 2:] == mask.shape[::-1])).any(1)
-    beside &= boxes[:, 3] - boxes[:, 1] > STRIP * height
+    sides = (found.labels[0], found.labels[-1], found.labels[:, 0], found.labels[:, -1])
+    along = np.max([np.bincount(side, minlength=count) for side in sides], 0)[kept + 1]
+    tall = found.boxes[kept, 3] - found.boxes[kept, 1]
+    beside = np.where(along > 0, np.maximum(along, tall), 0) > STRIP * height
     kept = kept[(sizes[kept] >= 0.3 * height) & (thick[kept] >= FINEST * usual) & ~beside]
     kept = np.sort(kept[np.argsort(-found.areas[kept], kind="stable")][:MOST])
     numbers = np.full(count, -1, np.int32)
