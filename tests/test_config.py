@@ -51,6 +51,9 @@ from digitmlp.presets import PRESETS, preset
         (TrainConfig, {"local": 0.2}, "local must be 0 or at least 0.5 pixels, got 0.2"),
         (TrainConfig, {"local": float("inf")}, "local must be 0 or at least 0.5 pixels, got inf"),
         (TrainConfig, {"local": float("nan")}, "local must be 0 or at least 0.5 pixels, got nan"),
+        (TrainConfig, {"outliers": -0.1}, "outliers must be in [0, 1], got -0.1"),
+        (TrainConfig, {"outliers": float("inf")}, "outliers must be in [0, 1], got inf"),
+        (TrainConfig, {"outliers": float("nan")}, "outliers must be in [0, 1], got nan"),
         (TrainConfig, {"seed": 2**32}, "seed must be below 2**32, got 4294967296"),
         (
             TrainConfig,

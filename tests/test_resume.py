@@ -237,6 +237,7 @@ def test_run_killed_at_random_moments_again_and_again_ends_with_the_same_bytes(k
         ({"learning_rate": 0.5}, "learning_rate 1e-05 → 0.5"),
         ({"validation": 0.1}, "validation 0.2 → 0.1"),
         ({"epochs": 2}, "epochs 3 → 2"),
+        ({"outliers": 0.1}, "nothing False → True; outliers 0.0 → 0.1"),
         ({"seed": 7, "batch_size": 32}, "batch_size 16 → 32; seed 302 → 7"),
     ],
 )

@@ -195,6 +195,24 @@ def test_split_that_leaves_nothing_to_train_on_is_refused(tmp_path):
 
 
 @pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize(
+    ("preset", "outliers", "nothing"),
+    [("tutorial", 0.2, True), ("tutorial", 0.001, True), ("compact", 0.0, False)],
+)
+def test_outliers_bring_the_output_that_learns_from_them(
+    kaggle, tmp_path, preset, outliers, nothing
+):
+    folder = train(
+        kaggle, tmp_path / "run", preset=preset, outliers=outliers, epochs=1, hidden=(16,)
+    )
+    network, card = checkpoint.load_network(folder)
+    assert (card.training.outliers, card.model.nothing) == (outliers, nothing)
+    assert network.config.outputs == 10 + nothing
+    # With a batch of 16 images and a share of 0.001 there is one all the same.
+    assert loop.made_up(16, card.training) == {0.2: 3, 0.001: 1, 0.0: 0}[outliers]
+    assert (recognizer.load(folder).threshold_of_views is not None) == nothing
+
+
 def test_without_out_a_new_folder_is_taken(kaggle, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folders = [train(kaggle, None, epochs=1) for _ in range(3)]

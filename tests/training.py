@@ -13,7 +13,10 @@ def train(data: object, out: Path | None, **options) -> Path:
     model = {name: options.pop(name) for name in ("hidden", "members") if name in options}
     training = {
         name: options.pop(name)
-        for name in ("epochs", "batch_size", "learning_rate", "validation", "seed", "split_seed")
+        for name in (
+            *("epochs", "batch_size", "learning_rate", "validation"),
+            *("seed", "split_seed", "outliers"),
+        )
         if name in options
     }
     data = None if data is None else str(data)

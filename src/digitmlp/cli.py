@@ -89,6 +89,7 @@ def train(
     seed: Annotated[int | None, _flag(TrainConfig, "seed")] = None,
     split_seed: Annotated[int | None, _flag(TrainConfig, "split_seed")] = None,
     members: Annotated[int | None, _flag(ModelConfig, "members")] = None,
+    outliers: Annotated[float | None, _flag(TrainConfig, "outliers")] = None,
     device: Annotated[Device, typer.Option(help="Where to train.")] = "auto",
     out: Annotated[
         Path | None, typer.Option(help="The run folder; left out: a new one in runs/.")
@@ -155,6 +156,7 @@ def train(
             "validation": validation,
             "seed": seed,
             "split_seed": split_seed,
+            "outliers": outliers,
         },
     )
     print(json.dumps(result) if as_json else tables.run(folder, result))

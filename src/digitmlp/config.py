@@ -125,7 +125,10 @@ class TrainConfig:
     )
     label_smoothing: float = setting(0.0, "probability spread evenly over all classes")
     augment: AugmentConfig | None = setting(None, "deformation of the training images")
-    outliers: float = setting(0.0, "images made up that are no digits, as a share of a batch")
+    outliers: float = setting(
+        0.0,
+        "images made up that are no digits, as a share of a batch, to refuse such; 0: none",
+    )
     precision: Precision = setting("auto", "auto: bfloat16 products where the device has them")
     validation: float = setting(
         0.2, "share of the rows held out for validation; best and compact: 0.05"
@@ -138,7 +141,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _whole(1, epochs=self.epochs, batch_size=self.batch_size)
         _whole(0, min_steps=self.min_steps, seed=self.seed)
-        _at_least(0, weight_decay=self.weight_decay, outliers=self.outliers)
+        _at_least(0, weight_decay=self.weight_decay)
+        if not 0 <= self.outliers <= 1:
+            raise ConfigError(f"outliers must be in [0, 1], got {self.outliers}")
         if self.local and not 0.5 <= self.local < float("inf"):  # narrower ones miss every pixel
             raise ConfigError(f"local must be 0 or at least 0.5 pixels, got {self.local}")
         if not self.learning_rate > 0 or self.learning_rate == float("inf"):

@@ -68,6 +68,8 @@ def settle(
         plan = replace(plan, preset=name, model=chosen.model, training=chosen.training)
     if training.get("epochs") is not None:
         training = {"min_steps": 0, **training}  # who says how many epochs means just that
+    if training.get("outliers") is not None:  # they and the output that they are for come together
+        model = {**model, "nothing": training["outliers"] > 0}
     return replace(
         plan,
         model=config.override(plan.model, **model),

@@ -213,8 +213,8 @@ def train_step(
 
 
 def made_up(rows: int, config: TrainConfig) -> int:
-    """Return how many images that are no digits join so many that are."""
-    return round(config.outliers * rows)
+    """Return how many images that are no digits join so many that are: some, if any at all."""
+    return max(1, round(config.outliers * rows)) if config.outliers else 0
 
 
 def wanted(labels: Tensor, classes: int, smoothing: float) -> Tensor:
