@@ -11,7 +11,7 @@ from digitmlp.components import find_components, parents
 from digitmlp.cuts import cut
 from digitmlp.glyph import narrowed, stroke_thickness, to_digit
 from digitmlp.ink import WEAK, find_ink
-from digitmlp.layout import SMALL, find_lines, find_stacks
+from digitmlp.layout import SMALL, find_lines, find_stacks, join_bars
 from digitmlp.pieces import cut_out, find_pieces
 from digitmlp.ruled import ruled_lines, run_lengths
 from digitmlp.sheet import look
@@ -296,6 +296,13 @@ def test_digits_that_a_side_of_the_picture_cuts_stay():
     assert len(find_pieces(np.where(cut, np.uint8(255), np.uint8(0)))) == 9
 
 
+def test_long_ink_that_crosses_the_side_of_the_picture_stays():
+    page = write("472358\n472358469\n472358469", size=(700, 400), at=(20, 60), height=60)
+    page.ink[100:106, 20:390] = True  # the first line is one piece
+    page.ink[:70, 300:306] = True
+    assert len(find_pieces(page.ink * np.uint8(255))) == 19
+
+
 def test_large_pictures_are_looked_at_in_a_coarser_copy():
     page = write("47", size=(1800, 1200), height=300, pen=30, at=(300, 300))
     pieces = look(page.picture())
@@ -371,12 +378,54 @@ def test_line_goes_on_past_a_5_whose_bar_rises_beside_its_body():
 
 
 def test_digits_that_nearly_touch_are_no_parts_of_one():
-    assert find_stacks([0, 1], np.array([[0, 0, 30, 50], [34, 0, 60, 50]]), 50) == [[0], [1]]
+    boxes = np.array([[0, 0, 30, 50], [34, 0, 60, 50]])
+    assert find_stacks([0, 1], boxes, 50) == [[0], [1]]
+    assert join_bars([[0], [1]], boxes, 50) == [[0], [1]]
 
 
 def test_bar_goes_with_the_body_below_it_not_with_a_digit_of_the_line_above():
     boxes = np.array([[60, 0, 90, 50], [95, 52, 130, 66], [90, 70, 112, 105]])
     assert find_lines(boxes, 50) == [[0], [2, 1]]
+
+
+# Two whole digits, and between them a body as high as half of one and a bar at its right.
+BROKEN = np.array([[40, 0, 70, 50], [175, 0, 205, 50], [100, 20, 125, 48], [123, 5, 160, 17]])
+
+
+def test_bar_is_joined_with_its_body_and_the_line_goes_on():
+    assert join_bars([[0], [1], [2], [3]], BROKEN, 50) == [[0], [1], [3, 2]]
+    assert find_lines(BROKEN, 50) == [[0, 2, 3, 1]]
+
+
+@pytest.mark.parametrize(
+    "bar",
+    [
+        [123, 5, 147, 17],  # shorter than half of a digit's height
+        [123, -4, 150, 18],  # not flat
+        [123, -8, 165, 18],  # as high as half of a digit
+        [123, 5, 184, 17],  # longer than a digit is high
+        [133, 5, 170, 17],  # farther from the body
+    ],
+)
+def test_what_is_no_bar_of_the_body_is_not_joined_with_it(bar):
+    boxes = BROKEN.copy()
+    boxes[3] = bar
+    assert join_bars([[2], [3]], boxes, 50) == [[2], [3]]
+
+
+def test_bar_and_body_that_are_taller_than_a_digit_are_not_joined():
+    boxes = np.array([[100, 20, 125, 58], [123, -5, 160, 15]])
+    assert join_bars([[0], [1]], boxes, 50) == [[0], [1]]
+    assert join_bars([[0], [1]], boxes, 55) == [[1, 0]]
+
+
+def test_dash_before_a_1_is_no_part_of_it():
+    page = write("1", size=(300, 200), at=(120, 60), height=60)
+    left, top, _, bottom = page.boxes[0]
+    middle = (top + bottom) // 2
+    page.ink[middle - 3 : middle + 3, left - 44 : left - 6] = True
+    boxes = find_pieces(page.ink * np.uint8(255)).boxes
+    assert find_stacks([0, 1], boxes, 60) in ([[0], [1]], [[1], [0]])
 
 
 def test_a_cut_goes_through_the_narrow_place_between_two_digits():

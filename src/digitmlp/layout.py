@@ -8,10 +8,8 @@ from digitmlp.pieces import Boxes, around, heights
 
 SMALL = 0.5  # of a digit's height: smaller pieces are dots or broken off, and start no line
 UNLIKE = 2.5  # times the height of another: no neighbours on a line
-# A bar that may have broken off is lower than so much of a digit's height and no wider than so much
-# of it, but so much wider than high.
-LOW, WIDE, FLAT = 0.5, 1.2, 1.5
-TOUCHING, TALLEST = 0.15, 1.2  # of a digit's height: how far parts of one are apart, how tall it is
+LONG = 1.5  # times as wide as high, at least, is a bar that may have broken off
+TOUCHING, TALLEST = 0.15, 1.2  # of a digit's height, at most: gap between its parts, its own height
 
 
 def find_lines(boxes: Boxes, height: float) -> list[list[int]]:
@@ -19,19 +17,18 @@ def find_lines(boxes: Boxes, height: float) -> list[list[int]]:
 
     height  of a digit, about
     Lines may slope, each in its own way. Small boxes join the line they are near to, or are left
-    out.
+    out, but for those that are part of a digit with a bar.
     """
     small = longest(boxes) < SMALL * height
     stacks = find_stacks([int(number) for number in np.flatnonzero(~small)], boxes, height)
-    for number in np.flatnonzero(small):  # it may be the body of a 5, low without its bar
-        own = (stack for stack in stacks if _is_of_bar(int(number), stack, boxes, height))
-        if stack := next(own, None):
-            stack.append(int(number))
-            small[number] = False
+    alone = [[int(number)] for number in np.flatnonzero(small)]
+    parts = join_bars(stacks + alone, boxes, height)
+    stacks = [part for part in parts if not small[part].all()]
     outlines = np.array([around(boxes[stack]) for stack in stacks]).reshape(-1, 4)
     lines = _joined(stacks, outlines)
-    for number in np.flatnonzero(small):
-        _join_nearest(int(number), lines, boxes, height)
+    for part in parts:
+        if small[part].all():
+            _join_nearest(part[0], lines, boxes, height)
     centres = _centres(boxes)
     for line in lines:
         line.sort(key=lambda number: centres[number, 0])
@@ -42,8 +39,7 @@ def find_stacks(numbers: list[int], boxes: Boxes, height: float) -> list[list[in
     """Return the boxes in groups: one above another, as the halves of a broken 3.
 
     height  of a digit, about
-    They touch, nearly, and together are about as tall as a digit, or not as two like the taller. A
-    bar may be aside, as that of a 5.
+    They touch, nearly, and together are about as tall as a digit, or not as two like the taller.
     """
     stacks: list[list[int]] = []
     for number in sorted(numbers, key=lambda number: boxes[number, 1]):
@@ -57,12 +53,43 @@ def find_stacks(numbers: list[int], boxes: Boxes, height: float) -> list[list[in
                 shared > 0.5 * narrower
                 and other[1] - one[3] <= TOUCHING * max(tallest, height)
                 and both[3] - both[1] <= max(1.75 * tallest, TALLEST * height)
-            ) or _is_of_bar(number, stack, boxes, height):
+            ):
                 stack.append(number)
                 break
         else:
             stacks.append([number])
     return stacks
+
+
+def join_bars(parts: list[list[int]], boxes: Boxes, height: float) -> list[list[int]]:
+    """Return parts of digits, which are groups of boxes, each that is a bar joined with the nearest
+    that it nearly touches, if both together are no taller than a digit, about.
+
+    The bar of a 5 may lie beside its body, and be too low for a neighbour of whole digits.
+    """
+
+    joined = [list(part) for part in parts]
+    outlines = np.array([around(boxes[part]) for part in parts]).reshape(-1, 4)
+    there = np.ones(len(parts), np.bool_)
+    for bar, outline in enumerate(outlines):
+        if not there[bar] or not _is_bar(outline, height):
+            continue
+        apart = _apart(outline, outlines)
+        high = np.maximum(outlines[:, 3], outline[3]) - np.minimum(outlines[:, 1], outline[1])
+        near = there & (apart <= TOUCHING * height) & (high <= TALLEST * height)
+        near[bar] = False
+        if near.any():
+            body = int(np.where(near, apart, apart.max() + 1).argmin())
+            joined[bar] += joined[body]
+            outlines[bar] = around(outlines[[bar, body]])
+            there[body] = False
+    return [part for part, is_there in zip(joined, there, strict=True) if is_there]
+
+
+def _is_bar(box: Boxes, height: float) -> bool:
+    wide, high = box[2:] - box[:2]
+    is_low = high < SMALL * height and wide > LONG * high
+    return bool(is_low and SMALL * height <= wide <= TALLEST * height)
 
 
 def _joined(stacks: list[list[int]], boxes: Boxes) -> list[list[int]]:
@@ -112,21 +139,6 @@ def slope(boxes: Boxes) -> float:
 def _centres(boxes: Boxes | NDArray[np.float64]) -> NDArray[np.float64]:
     centres: NDArray[np.float64] = (boxes[:, :2] + boxes[:, 2:]) / 2
     return centres
-
-
-def _is_of_bar(number: int, stack: list[int], boxes: Boxes, height: float) -> bool:
-    """Return whether a box touches a stack, one of both is a bar, and both are as tall as a digit
-    of this height at most.
-    """
-    one, other = around(boxes[stack]), boxes[number]
-    wide, high = np.array([one, other])[:, 2:].T - np.array([one, other])[:, :2].T
-    bars = (high < LOW * height) & (wide <= WIDE * height) & (wide > FLAT * high)
-    both = around(np.array([one, other]))
-    return bool(
-        bars.any()
-        and _apart(other, one[None])[0] <= TOUCHING * height
-        and both[3] - both[1] <= TALLEST * height
-    )
 
 
 def _apart(box: Boxes, others: Boxes) -> NDArray[np.int64]:
