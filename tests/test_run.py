@@ -319,7 +319,7 @@ def test_weights_of_another_network_are_refused(kaggle, reference, tmp_path):
         train(kaggle, tmp_path / "run", fine_tune=reference, hidden=(8,))
     assert str(refused.value) == (
         f"{reference}: not the network that this run builds: hidden (16,) → (8,); "
-        "give the preset and --hidden of that run"
+        "give the preset, --hidden and --outliers of that run"
     )
     assert not (tmp_path / "run").exists()
 

@@ -46,7 +46,7 @@ def training(job: Job, resume: bool) -> Training:
             raise ConfigError(
                 f"{job.plan.start}: not the network that this run builds: "
                 f"{'; '.join(config.differences(found.model, job.plan.model))}; "
-                "give the preset and --hidden of that run"
+                "give the preset, --hidden and --outliers of that run"
             )
         training.network.load_state_dict(network.state_dict())
     return training

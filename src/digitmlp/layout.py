@@ -67,7 +67,6 @@ def join_bars(parts: list[list[int]], boxes: Boxes, height: float) -> list[list[
 
     The bar of a 5 may lie beside its body, and be too low for a neighbour of whole digits.
     """
-
     joined = [list(part) for part in parts]
     outlines = np.array([around(boxes[part]) for part in parts]).reshape(-1, 4)
     there = np.ones(len(parts), np.bool_)
