@@ -3,7 +3,7 @@
 # make check   format, lint (the Dockerfile too), types, layers
 # make bench   speed beside the tutorial's loop and other trainers: DATA=path/to/digit-recognizer.zip
 # make bench-serve   the service beside LitServe and BentoML
-# make weights new weights to come with the package, from DATA=…: some five hours on two cores
+# make weights new weights to come with the package, from DATA=…: some five hours on two cores with bfloat16
 .PHONY: kaggle run test check format docs bench bench-serve bench-pictures weights clean
 
 PYTHON ?= python3
